@@ -1,0 +1,74 @@
+# Needs Python 3.11 or newer with pip (22.3 or newer), and make. Everything else goes into .venv here.
+# Another Python: make test PYTHON=python3.13
+
+PYTHON  ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV    := .venv
+BIN     := $(VENV)/bin
+OUT     ?= out
+LOG     := $(VENV)/install.log
+READY   := $(VENV)/.ready-$(VERSION)
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint types notebooks notebooks-check figures bench clean
+
+help: ## show these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(READY)-run ## the same mail under each TLS setting, then the example scenario; results in out/
+	$(BIN)/tlssim modes --out $(OUT)
+	$(BIN)/tlssim run data/examples/scenario.toml --out $(OUT)/run
+
+test: $(READY)-test ## everything: tests, lint, types, floors (PYTEST_ARGS= adds options)
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+lint: $(READY)-test ## style and floors
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(READY)-test ## mypy --strict
+	$(BIN)/mypy
+
+notebooks: $(READY)-test ## run every notebook in place; seconds of each are printed
+	$(BIN)/python tests/notebooks.py run
+
+notebooks-check: $(READY)-test ## run copies of the notebooks and compare with the committed outputs
+	$(BIN)/python tests/notebooks.py check
+
+figures: $(READY)-run ## make the pictures of figures/ and the numbers of the README anew
+	$(BIN)/python figures/make.py
+
+bench: $(READY)-test ## measure what things cost, on a quiet machine
+	$(BIN)/python -m pytest -m bench -s tests/benchmarks
+
+clean: ## remove everything that was made here, .venv too
+	rm -rf $(VENV) $(OUT) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find sim tests figures -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment -----------------------------------------------------------------------------------------------
+# pip works from outside (`--python`), so neither ensurepip nor a pip inside .venv is needed, and the user's own pip
+# settings hold. The build backend comes first, pinned like the rest, so nothing is fetched to build this package.
+
+PIP     := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --no-input
+INSTALL := $(PIP) install --progress-bar off --constraint constraints.txt
+
+EXTRAS_run  :=
+EXTRAS_test := [test,lint]
+
+$(READY)-run $(READY)-test: $(READY)-%: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: '$(PYTHON)' is not Python 3.11 or newer; try: make $* PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (22, 3))' || { \
+	  echo "make: '$(PYTHON) -m pip' is missing or older than 22.3" >&2; exit 1; }
+	@[ "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(VERSION)" ] || { \
+	  echo "making $(VENV) with $$($(PYTHON) --version)"; \
+	  $(PYTHON) -m venv --clear --without-pip $(VENV); } || { \
+	  echo "make: '$(PYTHON) -m venv' failed: see the lines above" >&2; exit 1; }
+	@echo "installing the packages for 'make $*' into $(VENV) (once, about a minute)"
+	@{ $(INSTALL) hatchling && $(INSTALL) --no-build-isolation --editable '.$(EXTRAS_$*)'; } >$(LOG) 2>&1 || { \
+	  tail -n 25 $(LOG) >&2; \
+	  echo "make: installing the packages for 'make $*' failed; pip's reason stands above, all of it in $(LOG)." >&2; \
+	  echo "make: 'make $*' tries again. The settings pip used: $(PYTHON) -m pip config list" >&2; exit 1; }
+	@touch $@

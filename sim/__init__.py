@@ -1,0 +1,62 @@
+"""Simulate a mail gateway's outbound delivery under each TLS setting of its Destination Controls.
+
+The names below are the public surface. Each is loaded when it is first used, so that ``import sim`` needs
+neither pandas nor a plotting library. The field's words (`Setting`, `Fate`, ...) are in `sim.terms`, the
+faults a user can mend in `sim.errors`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from sim.about import __version__
+
+if TYPE_CHECKING:
+    from sim.about import versions
+    from sim.data import example
+    from sim.delivery.analytic import expected
+    from sim.delivery.simulate import simulate
+    from sim.formats.destination_controls import Policy
+    from sim.scenario import Scenario
+    from sim.studies.modes import modes
+    from sim.world.population import Population
+    from sim.world.workload import Workload
+
+__all__ = [
+    "Policy",
+    "Population",
+    "Scenario",
+    "Workload",
+    "__version__",
+    "example",
+    "expected",
+    "modes",
+    "simulate",
+    "versions",
+]
+
+_HOME = {
+    "Policy": "sim.formats.destination_controls",
+    "Population": "sim.world.population",
+    "Scenario": "sim.scenario",
+    "Workload": "sim.world.workload",
+    "example": "sim.data",
+    "expected": "sim.delivery.analytic",
+    "modes": "sim.studies.modes",
+    "simulate": "sim.delivery.simulate",
+    "versions": "sim.about",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from the module it lives in (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""When it happens: a Scenario becomes a World, and an engine tells what becomes of its mail."""

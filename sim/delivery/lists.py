@@ -1,0 +1,102 @@
+"""What the plain-Python engine keeps at hand: the World's arrays as lists, outages it has drawn, rows it will send."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.delivery.draws import Stream, round_keys, words
+from sim.delivery.rules import UNIT_BITS, is_down, quantile, scaled, share_of
+from sim.delivery.world import World
+from sim.results.sinks import Sink
+
+_BATCH = 8_192
+
+
+class Lists:
+    """A World's arrays as Python lists, whose elements are read several times faster one by one."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        d, r, s, h, b = world.destinations, world.routes, world.slots, world.hosts, world.backends
+        self.key, self.demand = d.key.tolist(), d.demand.tolist()
+        self.dns_stage, self.dns_temporary = d.dns_stage.tolist(), d.dns_temporary.tolist()
+        self.greylist_us, self.max_messages = d.greylist_us.tolist(), d.max_messages.tolist()
+        self.lifetime_us, self.max_retries = d.lifetime_us.tolist(), d.max_retries.tolist()
+        self.wait_start, self.wait_stop = d.wait_start.tolist(), d.wait_stop.tolist()
+        self.route_start = d.route_start.tolist()
+        self.route_host, self.preference = r.host.tolist(), r.preference.tolist()
+        self.stripped, self.slot, self.seen_start = r.stripped.tolist(), r.slot.tolist(), r.seen_start.tolist()
+        self.slot_columns = s.connections.tolist(), s.recipients.tolist(), s.window_us.tolist()
+        self.host_key, self.rtt_us, self.us_per_mib = h.key.tolist(), h.rtt_us.tolist(), h.us_per_mib.tolist()
+        self.accept_us, self.accept_table = h.accept_us.tolist(), h.accept_table.tolist()
+        self.outage_us, self.outage_cycle_us = h.outage_us.tolist(), h.outage_cycle_us.tolist()
+        self.unreachable_us, self.backend_start = h.unreachable_us.tolist(), h.backend_start.tolist()
+        self.chosen, self.stage = b.chosen.tolist(), b.stage.tolist()
+        self.handshake_round_trips = b.handshake_round_trips.tolist()
+        self.seen_tls, self.waits_us = world.seen_tls.tolist(), world.waits_us.tolist()
+        self.outcome, self.reason = world.rules.outcome.tolist(), world.rules.reason.tolist()
+        self.host_waits_us = world.rules.host_waits_us.tolist()
+        self.accept_tables, self.outage_table = world.tables.accept.tolist(), world.tables.outage.tolist()
+        self.rules = world.rules
+
+
+class Outages:
+    """Tells whether an MX host is down at an instant: one outage begins in each of its cycles, wherever a draw says."""
+
+    def __init__(self, lists: Lists, seed: int) -> None:
+        self._lists = lists
+        self._keys = round_keys(seed, Stream.OUTAGE)
+        self._drawn: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def covers(self, host: int, now_us: int) -> bool:
+        """Tell whether the host is down now; an outage may reach into the cycle after its own."""
+        cycle_us = self._lists.outage_cycle_us[host]
+        if not cycle_us:
+            return False
+        cycle = now_us // cycle_us
+        return is_down(now_us, *self._outage(host, cycle)) or is_down(now_us, *self._outage(host, cycle - 1))
+
+    def _outage(self, host: int, cycle: int) -> tuple[int, int]:
+        outage = self._drawn.get((host, cycle))
+        if outage is None:
+            lists = self._lists
+            at, length, _, _ = words(self._keys, lists.host_key[host], cycle)
+            cycle_us = lists.outage_cycle_us[host]
+            lasts_us = scaled(lists.outage_us[host], quantile(lists.outage_table, length), UNIT_BITS)
+            outage = cycle * cycle_us + share_of(cycle_us, at), min(lasts_us, cycle_us)
+            self._drawn[host, cycle] = outage
+        return outage
+
+
+class RowBuffer:
+    """Collects rows and sends them to a sink in batches."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._messages: list[tuple[int, ...]] = []
+        self._connections: list[tuple[int, ...]] = []
+        self.finished = 0
+
+    def message(self, row: tuple[int, ...]) -> None:
+        """Take the row of a message that has its fate."""
+        self.finished += 1
+        self._messages.append(row)
+        if len(self._messages) >= _BATCH:
+            self._sink.messages(np.array(self._messages, dtype=np.int64))
+            self._messages.clear()
+
+    def connection(self, row: tuple[int, ...]) -> None:
+        """Take the row of a connection that closed, or whose pass failed."""
+        self._connections.append(row)
+        if len(self._connections) >= _BATCH:
+            self._sink.connections(np.array(self._connections, dtype=np.int64))
+            self._connections.clear()
+
+    def flush(self) -> None:
+        """Send what is left."""
+        if self._messages:
+            self._sink.messages(np.array(self._messages, dtype=np.int64))
+        if self._connections:
+            self._sink.connections(np.array(self._connections, dtype=np.int64))
+        self._messages.clear()
+        self._connections.clear()

@@ -1,0 +1,558 @@
+"""One destination of the gateway: its waiting mail, its limits, its timers, and whether it is down.
+
+The processes of :mod:`sim.delivery.reference` tell a destination what happened; it decides what follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import simpy
+
+from sim.delivery import rules
+from sim.delivery.clock import Occurrence
+from sim.delivery.mail import ACCEPTED, REFUSED, Letter
+from sim.delivery.rules import Rank
+from sim.terms import Bounce, Fate, Outcome, Reason
+
+if TYPE_CHECKING:
+    from sim.delivery.reference import Reference
+
+_NEVER = -1
+_BOUNCED, _QUEUED = int(Fate.BOUNCED), int(Fate.QUEUED)
+_REPLY_4YZ, _REPLY_5YZ = int(Reason.REPLY_4YZ), int(Reason.REPLY_5YZ)
+
+
+class Message:
+    """One envelope to one domain, with what it has been through."""
+
+    __slots__ = (
+        "accept_word", "arrival_us", "attempt_us", "deferral_events", "deferred", "downs_before", "failures_before",
+        "first_verdict_us", "new_pair", "opening", "openings", "ordinal", "reason", "recipients", "refusal",
+        "reply", "retries", "route", "size_bytes", "timer_us", "verdicts", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, letter: Letter) -> None:
+        self.ordinal, self.arrival_us, self.size_bytes, self.recipients = letter[:4]
+        self.refusal, self.new_pair, self.accept_word = letter[4:]
+        self.waiting = False
+        self.opening: Connection | None = None
+        self.openings = self.verdicts = self.retries = self.deferral_events = self.deferred = 0
+        self.attempt_us = self.first_verdict_us = self.timer_us = self.route = _NEVER
+        self.reason = self.reply = self.failures_before = self.downs_before = 0
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """One connection to a destination, from the moment it takes a slot until it gives it back."""
+
+    ordinal: int
+    opener: Message
+    opening: int  #: the opener's n-th
+    dns_word: int
+    routes: list[int]
+    route: int
+    opened_us: int
+    turn: Occurrence
+    established_us: int = _NEVER
+    idle_since_us: int = _NEVER
+    idle_timer: bool = False
+    carried: int = 0
+    outcome: int = 0
+    reason: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Limit:
+    """The counters of one slot: connections in use, and the window of recipients."""
+
+    connections: int
+    recipients: int
+    window_us: int
+    in_use: int = 0
+    begins_us: int = 0
+    used: int = 0
+    wakes_us: int = _NEVER
+
+    def admits(self, now_us: int, recipients: int) -> bool:
+        """Tell whether a message with so many recipients may start now."""
+        if not self.recipients:
+            return True
+        return rules.window_admits(now_us, self.begins_us, self.used, self.window_us, self.recipients, recipients)
+
+    def has_room(self, now_us: int, recipients: int) -> bool:
+        """Tell whether so many recipients fit into the window that stands now."""
+        if not self.recipients:
+            return True
+        return recipients <= rules.window_room(now_us, self.begins_us, self.used, self.window_us, self.recipients)
+
+
+class Destination:
+    """The queue of one domain (RFC 5321 section 4.5.4.1), as ``docs/model.md`` describes it."""
+
+    def __init__(self, index: int, engine: Reference) -> None:
+        lists = engine.lists
+        self.index, self.engine = index, engine
+        routes = range(lists.route_start[index], lists.route_start[index + 1])
+        self.preference_groups = [list(g) for _, g in groupby(routes, key=lists.preference.__getitem__)]
+        self.limits = engine.limits
+        self.own_limits = [engine.limits[s] for s in sorted({lists.slot[r] for r in routes})]
+        self.waits_us = lists.waits_us[lists.wait_start[index] : lists.wait_stop[index]]
+        self.lifetime_us, self.max_retries = lists.lifetime_us[index], lists.max_retries[index]
+        self.max_messages = lists.max_messages[index]
+        self.mail: dict[int, Message] = {}
+        self.on_timer: set[int] = set()
+        self.waiting = 0
+        self.covered_recipients = 0
+        self._oldest: list[int] = []
+        self._uncovered: list[int] = []
+        self.live: dict[int, Connection] = {}
+        self.idle: list[Connection] = []
+        self.connections = 0
+        self.openings = 0
+        self.established = 0
+        self.down = self.held = False
+        self.probe: Connection | None = None
+        self.timer_us = self.expiry_us = _NEVER
+        self.failures = 0
+        self.failed_passes = self.downs = self.last_reason = 0
+        self.dispatch_due = False
+        self.injected = self.done = 0
+
+    # --- mail comes, waits and goes
+
+    def receive(self, letter: Letter) -> None:
+        """Take new mail into the queue."""
+        message = Message(letter)
+        self.injected += 1
+        self.mail[message.ordinal] = message
+        if self.down and self.engine.lists.rules.new_mail_probes:
+            self.timer_us = _NEVER
+        self.wait(message)
+
+    def wait(self, message: Message) -> None:
+        """Put a message among those ready for the next connection; the oldest goes first."""
+        message.waiting = True
+        message.attempt_us = message.timer_us = _NEVER
+        message.failures_before, message.downs_before = self.failed_passes, self.downs
+        if self.down:
+            message.deferred = 1
+        self.waiting += 1
+        heappush(self._oldest, message.ordinal)
+        if message.opening is None:
+            heappush(self._uncovered, message.ordinal)
+        else:
+            self.covered_recipients += message.recipients
+        self.want_dispatch()
+
+    def leave(self, message: Message) -> None:
+        """Take a message out of the waiting mail and settle what failed passes did to it."""
+        message.waiting = False
+        self.waiting -= 1
+        if message.opening is not None:
+            self.covered_recipients -= message.recipients
+        if self.failed_passes > message.failures_before:
+            message.deferral_events += self.failed_passes - message.failures_before
+            message.reason = self.last_reason
+        if self.downs > message.downs_before:
+            message.deferred = 1
+
+    def oldest(self) -> Message | None:
+        """Return the oldest waiting message."""
+        return self._first(self._oldest, uncovered=False)
+
+    def oldest_uncovered(self) -> Message | None:
+        """Return the oldest waiting message no connection is being opened for."""
+        return self._first(self._uncovered, uncovered=True)
+
+    def _first(self, heap: list[int], *, uncovered: bool) -> Message | None:
+        while heap:
+            message = self.mail.get(heap[0])
+            if message is not None and message.waiting and not (uncovered and message.opening is not None):
+                return message
+            heappop(heap)
+        return None
+
+    def finish(self, message: Message, fate: int, bounce: int = Bounce.NONE, now_us: int | None = None) -> None:
+        """Give a message its fate."""
+        del self.mail[message.ordinal]
+        self.done += 1
+        now = self.engine.env.now_us if now_us is None else now_us
+        self.engine.rows.message(
+            (self.index, message.ordinal, message.arrival_us, now, message.size_bytes, message.recipients, int(fate),
+             int(bounce), message.reason, message.route, message.verdicts, message.retries, message.deferral_events,
+             message.deferred)
+        )  # fmt: skip
+
+    def has_lapsed(self, message: Message) -> bool:
+        """Tell whether a message has been in the queue for its whole lifetime."""
+        return self.engine.env.now_us >= message.arrival_us + self.lifetime_us
+
+    # --- one dispatch after all events of an instant
+
+    def want_dispatch(self) -> None:
+        """Ask for a dispatch at the end of this instant."""
+        if not self.dispatch_due:
+            self.dispatch_due = True
+            env = self.engine.env
+            env.call_at(env.now_us, Rank.DISPATCH, self.index, 0, self.dispatch)
+
+    def dispatch(self, _: simpy.Event) -> None:
+        """Give waiting mail to idle connections, open new ones, let lapsed mail go, set the timers."""
+        self.dispatch_due = False
+        self.hand_out()
+        self.open_more()
+        if not self.down:
+            self.expire_waiting(covered=False)
+        for connection in self.idle:
+            self.watch_idle(connection)
+        self.watch_expiry()
+
+    def hand_out(self) -> None:
+        """Give the oldest waiting mail to the connections that fell idle last."""
+        while self.idle:
+            message = self.oldest()
+            if message is None:
+                return
+            connection = self._idle_for(message)
+            if connection is None:
+                return
+            self.idle.remove(connection)
+            self.start(message, connection)
+
+    def _idle_for(self, message: Message) -> Connection | None:
+        now = self.engine.env.now_us
+        for connection in reversed(self.idle):
+            limit = self.limit_of(connection.route)
+            if limit.admits(now, message.recipients):
+                return connection
+            self.wake_at_window(limit)
+        return None
+
+    def open_more(self) -> None:
+        """Open a connection for each waiting message that has none, as far as limits allow."""
+        now = self.engine.env.now_us
+        while self._may_open():
+            message = self.oldest_uncovered()
+            if message is None or not any(limit.in_use < limit.connections for limit in self.own_limits):
+                return
+            dns_word, routes = self.engine.plan(self, message)
+            limit = self._first_free(routes)
+            if not limit.admits(now, message.recipients):
+                self.wake_at_window(limit)
+                return
+            promised = self.covered_recipients
+            if promised and not limit.has_room(now, promised + message.recipients):
+                return
+            self.open_for(message, dns_word, routes)
+
+    def _may_open(self) -> bool:
+        if self.down:
+            return self.timer_us == _NEVER and self.probe is None
+        eager = self.engine.lists.rules.messages_per_opening
+        return not self.held and self.waiting > self.openings * eager
+
+    def _first_free(self, routes: list[int]) -> Limit:
+        """Drop the routes whose limit is reached from the head of the list; return the limit of the first that is left."""
+        while (limit := self.limit_of(routes[0])).in_use >= limit.connections:
+            del routes[0]
+        return limit
+
+    def open_for(self, message: Message, dns_word: int, routes: list[int]) -> None:
+        """Take a slot and let a connection open for a message."""
+        engine = self.engine
+        now = engine.env.now_us
+        self.connections += 1
+        connection = Connection(
+            self.connections, message, message.openings, dns_word, routes, routes[0], now, engine.env.turn()
+        )
+        self.live[connection.ordinal] = connection
+        message.openings += 1
+        message.opening = connection
+        self.covered_recipients += message.recipients
+        if message.attempt_us == _NEVER:
+            message.attempt_us = now
+        if self.down:
+            self.probe = connection
+        self.openings += 1
+        self.limit_of(routes[0]).in_use += 1
+        engine.connection_opened()
+        engine.begin(self, connection)
+
+    def limit_of(self, route: int) -> Limit:
+        """Return the counters a route uses: the destination's, or its own where limits apply to each MX address."""
+        return self.limits[self.engine.lists.slot[route]]
+
+    def moves_to(self, connection: Connection, route: int) -> bool:
+        """Let a connection in opening go on to another route, unless that one's limit is reached."""
+        ours, other = self.limit_of(connection.route), self.limit_of(route)
+        if other is not ours:
+            if other.in_use >= other.connections:
+                return False
+            ours.in_use -= 1
+            other.in_use += 1
+            self.want_dispatch()
+        connection.route = route
+        return True
+
+    def wake_at_window(self, limit: Limit) -> None:
+        """Ask for a dispatch when a full window of recipients changes."""
+        env = self.engine.env
+        due = rules.window_wakes_us(env.now_us, limit.begins_us, limit.window_us)
+        if limit.wakes_us != due:
+            limit.wakes_us = due
+            env.call_at(due, Rank.RATE_WINDOW, self.index, 0, lambda _: self.want_dispatch())
+
+    # --- transfers and verdicts
+
+    def start(self, message: Message, connection: Connection) -> None:
+        """Put a message on a connection; its verdict falls when the transfer ends."""
+        engine, lists = self.engine, self.engine.lists
+        now = engine.env.now_us
+        self.leave(message)
+        if message.attempt_us == _NEVER:
+            message.attempt_us = now
+        limit = self.limit_of(connection.route)
+        if limit.recipients:
+            limit.begins_us, limit.used = rules.window_after(
+                now, limit.begins_us, limit.used, limit.window_us, limit.recipients, message.recipients
+            )
+        message.verdicts += 1
+        message.route = connection.route
+        message.reply = self.reply_to(message, now)
+        host = lists.route_host[connection.route]
+        if message.reply == 0:
+            takes = engine.transfer_us(self, message, host)
+        else:
+            takes = rules.refusal_us(message.recipients, lists.rtt_us[host])
+        connection.idle_since_us = _NEVER
+        engine.env.at(now + takes, Rank.VERDICT, self.index, connection.ordinal, connection.turn, message)
+
+    def reply_to(self, message: Message, now_us: int) -> int:
+        """Return the peer's answer to RCPT: 0 accepted, else the reason of the refusal."""
+        if message.refusal == REFUSED:
+            return _REPLY_5YZ
+        if message.refusal != ACCEPTED and (message.refusal > 1 or message.verdicts == 1):
+            return _REPLY_4YZ
+        greylist_us = self.engine.lists.greylist_us[self.index]
+        if greylist_us and message.new_pair:
+            if message.first_verdict_us == _NEVER:
+                message.first_verdict_us = now_us
+            if now_us < message.first_verdict_us + greylist_us:
+                return _REPLY_4YZ
+        return 0
+
+    def verdict(self, message: Message, connection: Connection) -> None:
+        """Act on the peer's final answer."""
+        connection.carried += 1
+        if message.reply == 0:
+            self.finish(message, connection.outcome)
+            self.accepted()
+            return
+        message.reason = message.reply
+        if message.reply == _REPLY_5YZ:
+            self.finish(message, _BOUNCED, Bounce.REPLY_5YZ)
+            return
+        message.deferral_events += 1
+        if self.has_lapsed(message):
+            self.finish(message, _BOUNCED, Bounce.EXPIRED_TIME)
+        elif message.retries >= self.max_retries:
+            self.finish(message, _BOUNCED, Bounce.EXPIRED_RETRIES)
+        else:
+            self.retry_later(message)
+
+    def accepted(self) -> None:
+        """An accepted message ends *down* and lets connections open again."""
+        self.held = False
+        if self.down:
+            self.down, self.probe = False, None
+            self.timer_us, self.failures = _NEVER, 0
+        if self.engine.lists.rules.success_releases_all and self.on_timer:
+            for ordinal in sorted(self.on_timer):
+                self.wait(self.mail[ordinal])
+            self.on_timer.clear()
+        if self.waiting:
+            self.want_dispatch()
+
+    def retry_later(self, message: Message) -> None:
+        """Start the message's own timer, from the start of the attempt that failed."""
+        env = self.engine.env
+        now = env.now_us
+        wait_us = self.waits_us[min(message.retries, len(self.waits_us) - 1)]
+        message.retries += 1
+        message.deferred = 1
+        due = rules.due_us(message.attempt_us, wait_us, now)
+        if self.engine.lists.rules.expire_at_lifetime:
+            due = min(due, max(now, message.arrival_us + self.lifetime_us))
+        message.timer_us = due
+        self.on_timer.add(message.ordinal)
+        env.call_at(due, Rank.MESSAGE_TIMER, self.index, message.ordinal, lambda _: self.retry_due(message, due))
+
+    def retry_due(self, message: Message, due_us: int) -> None:
+        """The message's timer fell due: it waits for a connection again, or has lapsed."""
+        if message.timer_us != due_us:
+            return
+        message.timer_us = _NEVER
+        self.on_timer.discard(message.ordinal)
+        if self.has_lapsed(message):
+            self.finish(message, _BOUNCED, Bounce.EXPIRED_TIME)
+        else:
+            self.wait(message)
+
+    # --- connections open, fall idle, close; passes fail
+
+    def opened(self, connection: Connection) -> None:
+        """A pass found an MX host that mail may go to."""
+        self._opening_ended(connection)
+        self.established += 1
+
+    def _opening_ended(self, connection: Connection) -> None:
+        self.openings -= 1
+        opener = connection.opener
+        if opener.opening is connection:
+            opener.opening = None
+            if opener.waiting:
+                self.covered_recipients -= opener.recipients
+                heappush(self._uncovered, opener.ordinal)
+
+    def fell_idle(self, connection: Connection) -> None:
+        """A connection has nothing to carry: it takes waiting mail at the end of this instant, or idles."""
+        connection.idle_since_us = self.engine.env.now_us
+        self.idle.append(connection)
+        if self.waiting:
+            self.want_dispatch()
+        else:
+            self.watch_idle(connection)
+
+    def watch_idle(self, connection: Connection) -> None:
+        """Start the idle time-out of a connection unless one is running."""
+        if not connection.idle_timer:
+            connection.idle_timer = True
+            self._idle_check_at(connection, connection.idle_since_us + self.engine.lists.rules.idle_us)
+
+    def _idle_check_at(self, connection: Connection, due_us: int) -> None:
+        self.engine.env.call_at(
+            due_us, Rank.IDLE_TIMEOUT, self.index, connection.ordinal, lambda _: self.idle_check(connection, due_us)
+        )
+
+    def idle_check(self, connection: Connection, now_us: int) -> None:
+        """Close a connection that has been idle for the whole time-out; one timer serves all its idle spells."""
+        connection.idle_timer = False
+        if connection.idle_since_us == _NEVER:
+            return
+        if connection.idle_since_us + self.engine.lists.rules.idle_us > now_us:
+            self.watch_idle(connection)
+            return
+        self.idle.remove(connection)
+        self.close(connection)
+
+    def close(self, connection: Connection) -> None:
+        """Close an established connection; what was held back may open now."""
+        self.established -= 1
+        self.held = False
+        if self.probe is connection:
+            self.probe = None
+        self._record(connection)
+        if self.waiting:
+            self.want_dispatch()
+
+    def failed(self, connection: Connection, outcome: int) -> None:
+        """A pass ended without a connection that mail may flow on."""
+        connection.outcome = outcome
+        if outcome == Outcome.BOUNCE_ALL:
+            self._opening_ended(connection)
+            while (message := self.oldest()) is not None:
+                self._bounce(message, connection, Bounce.DNS)
+            self._record(connection)
+            return
+        if outcome == Outcome.BOUNCE_MESSAGE and connection.opener.waiting:
+            self._bounce(connection.opener, connection, Bounce.STARTTLS_5XX)
+        self._pass_failed(connection)
+
+    def _bounce(self, message: Message, connection: Connection, bounce: Bounce) -> None:
+        self.leave(message)
+        message.reason = connection.reason
+        self.finish(message, _BOUNCED, bounce)
+
+    def _pass_failed(self, connection: Connection) -> None:
+        """Every MX host was tried in vain: the destination is down, or waits for its open connections."""
+        self._opening_ended(connection)
+        self.failed_passes += 1
+        self.last_reason = connection.reason
+        if self.down:
+            if self.probe is connection:
+                self.probe = None
+                self._start_timer(connection)
+        elif self.established:
+            self.held = True
+        else:
+            self.down = True
+            self.downs += 1
+            self._start_timer(connection)
+        self._record(connection)
+        self.want_dispatch()
+
+    def _record(self, connection: Connection, now_us: int | None = None) -> None:
+        now = self.engine.env.now_us if now_us is None else now_us
+        self.limit_of(connection.route).in_use -= 1
+        self.engine.open_connections -= 1
+        del self.live[connection.ordinal]
+        self.engine.rows.connection(
+            (self.index, connection.ordinal, connection.opened_us, now, connection.established_us,
+             connection.route, connection.carried, connection.outcome, connection.reason)
+        )  # fmt: skip
+
+    def _start_timer(self, connection: Connection) -> None:
+        lists, env = self.engine.lists, self.engine.env
+        wait_us = lists.host_waits_us[min(self.failures, len(lists.host_waits_us) - 1)]
+        self.failures += 1
+        self.timer_us = due = rules.due_us(connection.opened_us, wait_us, env.now_us)
+        env.call_at(due, Rank.DESTINATION_TIMER, self.index, 0, lambda _: self.timer_due(due))
+
+    def timer_due(self, due_us: int) -> None:
+        """The destination's timer fell due: lapsed mail bounces, then one probe may open."""
+        if self.timer_us == due_us:
+            self.timer_us = _NEVER
+            self.expire_waiting(covered=True)
+            self.want_dispatch()
+
+    # --- mail whose time in queue is over
+
+    def expire_waiting(self, *, covered: bool) -> None:
+        """Bounce lapsed mail; that for which a connection is being opened only when ``covered``."""
+        first = self.oldest if covered else self.oldest_uncovered
+        while (message := first()) is not None and self.has_lapsed(message):
+            self.leave(message)
+            self.finish(message, _BOUNCED, Bounce.EXPIRED_TIME)
+
+    def watch_expiry(self) -> None:
+        """Mail that waits only for a limit expires at its lifetime: watch the oldest."""
+        at_lifetime = self.engine.lists.rules.expire_at_lifetime
+        message = self.oldest() if at_lifetime else None if self.down else self.oldest_uncovered()
+        if message is None:
+            return
+        due = max(self.engine.env.now_us, message.arrival_us + self.lifetime_us)
+        if self.expiry_us == _NEVER or due < self.expiry_us:
+            self.expiry_us = due
+            self.engine.env.call_at(due, Rank.EXPIRY, self.index, 0, lambda _: self.expiry_due(due))
+
+    def expiry_due(self, due_us: int) -> None:
+        """Bounce what lapsed while it waited for a limit."""
+        if self.expiry_us == due_us:
+            self.expiry_us = _NEVER
+            at_lifetime = bool(self.engine.lists.rules.expire_at_lifetime)
+            if at_lifetime or not self.down:
+                self.expire_waiting(covered=at_lifetime)
+            self.watch_expiry()
+
+    def end(self, now_us: int) -> None:
+        """End a censored run: mail that is left is *queued*, connections that are left close."""
+        for message in sorted(self.mail.values(), key=lambda m: m.ordinal):
+            if message.waiting:
+                self.leave(message)
+            self.finish(message, _QUEUED, now_us=now_us)
+        for connection in list(self.live.values()):
+            self._record(connection, now_us)

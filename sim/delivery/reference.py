@@ -1,0 +1,261 @@
+"""The SimPy engine: the story of a message from its arrival to its fate. It is the specification.
+
+Each destination has a process that brings its mail, and one for each of its connections, which opens,
+carries messages one after another and closes. What a destination makes of it stands in
+:mod:`sim.delivery.queue`; ``docs/model.md`` tells the same story in words.
+
+No ``simpy.Resource`` is used: equal times are the normal case here, and their order is part of the model
+(:mod:`sim.delivery.rules`), while a resource would serve whoever asked first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from sim.delivery import rules
+from sim.delivery.clock import OrderedEnvironment
+from sim.delivery.draws import NTH_BITS, Stream, round_keys, words
+from sim.delivery.lists import Lists, Outages, RowBuffer
+from sim.delivery.mail import Mail
+from sim.delivery.queue import Connection, Destination, Limit, Message
+from sim.delivery.rules import HOUR_US, UNIT_BITS, Rank
+from sim.delivery.world import World
+from sim.errors import LimitError
+from sim.results.sinks import Sink
+from sim.terms import Demand, Outcome, Seen, Stage
+
+#: Called with (simulated time in us, messages that arrived, messages that have their fate).
+Progress = Callable[[int, int, int], None]
+Steps = Generator[simpy.Event, Any, None]
+Opening = Generator[simpy.Event, Any, int]
+
+_CLEAR = int(Demand.CLEAR)
+_UNREACHABLE, _NOT_OFFERED = int(Stage.UNREACHABLE), int(Stage.NOT_OFFERED)
+_TLS = int(Stage.TLS)
+_DELIVERS = int(Outcome.DELIVER_VERIFIED)
+_RECONNECT_CLEAR, _NEXT_HOST = int(Outcome.RECONNECT_CLEAR), int(Outcome.NEXT_HOST)
+_BOUNCE_MESSAGE, _BOUNCE_ALL = int(Outcome.BOUNCE_MESSAGE), int(Outcome.BOUNCE_ALL)
+
+#: The class of evidence of every stage but a completed handshake, which depends on the certificate.
+_SEEN_AT = {
+    Stage.DNS_TEMPORARY: Seen.DNS_TEMPORARY,
+    Stage.NXDOMAIN: Seen.DNS_PERMANENT,
+    Stage.NULL_MX: Seen.DNS_PERMANENT,
+    Stage.UNREACHABLE: Seen.UNREACHABLE,
+    Stage.GREETING_4XX: Seen.GREETING_4XX,
+    Stage.GREETING_5XX: Seen.GREETING_5XX,
+    Stage.NOT_OFFERED: Seen.NOT_OFFERED,
+    Stage.REFUSED_4XX: Seen.REFUSED_4XX,
+    Stage.REFUSED_5XX: Seen.REFUSED_5XX,
+    Stage.LOST_BEFORE_220: Seen.LOST_BEFORE_220,
+    Stage.HANDSHAKE_FAILED: Seen.HANDSHAKE_FAILED,
+    Stage.LOST_IN_TLS: Seen.LOST_IN_TLS,
+}
+SEEN_AT = [int(_SEEN_AT.get(stage, Seen.VERIFIED)) for stage in Stage]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a run says of itself beside its rows."""
+
+    end_us: int
+    arrived: int
+    peak_connections: int
+
+
+class Reference:
+    """Runs a World under a seed and sends a row per message and per connection to a sink."""
+
+    def __init__(self, world: World, seed: int, sink: Sink) -> None:
+        self.lists = Lists(world)
+        self.env = OrderedEnvironment()
+        self.rows = RowBuffer(sink)
+        self.limits = [Limit(*row) for row in zip(*self.lists.slot_columns, strict=True)]
+        self.open_connections = self.peak_connections = self.arrived = 0
+        self._outages = Outages(self.lists, seed)
+        self._pass, self._connection, self._verdict = (
+            round_keys(seed, s) for s in (Stream.PASS, Stream.CONNECTION, Stream.VERDICT)
+        )
+        self._mail = Mail(world, seed)
+        self.destinations = [Destination(i, self) for i in range(len(self.lists.key))]
+        for destination in self.destinations:
+            self.env.process(self.bring_mail(destination))
+
+    def run(self, progress: Progress | None = None) -> RunFacts:
+        """Run until every message has its fate, or until the World's ``until``.
+
+        Raises
+        ------
+        LimitError
+            When more connections are open at once than the system-wide ceiling allows.
+        """
+        env, until = self.env, self.lists.rules.until_us
+        hour = HOUR_US
+        while (following := env.following_us()) is not None and (until < 0 or following < until):
+            if following >= hour:
+                hour = (following // HOUR_US + 1) * HOUR_US
+                if progress is not None:
+                    progress(following, self.arrived, self.rows.finished)
+            env.step()
+        return self._finished()
+
+    def instants(self) -> Iterator[int]:
+        """Run step by step: yield each instant's time after all of its events."""
+        env = self.env
+        while (now := env.following_us()) is not None:
+            while env.following_us() == now:
+                env.step()
+            yield now
+        self._finished()
+
+    def _finished(self) -> RunFacts:
+        until = self.lists.rules.until_us
+        for destination in self.destinations:
+            if until < 0 and (destination.mail or destination.live):
+                raise RuntimeError(
+                    f"destination {destination.index}: {len(destination.mail)} messages and "
+                    f"{len(destination.live)} connections are left, but no event is"
+                )
+            destination.end(self.env.now_us if until < 0 else until)
+        self.rows.flush()
+        return RunFacts(self.env.now_us, self.arrived, self.peak_connections)
+
+    # --- processes
+
+    def bring_mail(self, destination: Destination) -> Steps:
+        """Bring a destination its messages, each at its time."""
+        for letter in self._mail.of(destination.index):
+            ordinal, arrival_us = letter[:2]
+            yield self.env.at(arrival_us, Rank.ARRIVAL, destination.index, ordinal)
+            self.arrived += 1
+            destination.receive(letter)
+
+    def begin(self, destination: Destination, connection: Connection) -> None:
+        """Let a connection open."""
+        self.env.process(self.carry(destination, connection))
+
+    def carry(self, destination: Destination, connection: Connection) -> Steps:
+        """Open a connection and carry messages on it, one after another, until its limit or its time-out.
+
+        A connection that idles out is closed by its destination, and this process simply never goes on.
+        """
+        outcome = yield from self.try_hosts(destination, connection)
+        if outcome > _DELIVERS:
+            destination.failed(connection, outcome)
+            return
+        connection.outcome = outcome
+        connection.established_us = self.env.now_us
+        destination.opened(connection)
+        while True:
+            destination.fell_idle(connection)
+            message: Message = yield connection.turn
+            connection.turn = self.env.turn()
+            destination.verdict(message, connection)
+            if connection.carried >= destination.max_messages:
+                break
+        destination.close(connection)
+
+    def try_hosts(self, destination: Destination, connection: Connection) -> Opening:
+        """Try the MX hosts in order until mail may flow on one; return the last outcome (RFC 5321 section 5.1)."""
+        lists, demand = self.lists, self.lists.demand[destination.index]
+        begins_us = self.env.now_us + lists.rules.dns_us
+        stage = self._look_up(destination, connection)
+        if stage >= 0:
+            takes_us = lists.rules.dns_timeout_us if stage == Stage.DNS_TEMPORARY else max(1, lists.rules.dns_us)
+            yield self._step(destination, connection, self.env.now_us + takes_us)
+            return self._conclude(connection, demand, SEEN_AT[stage])
+        outcome = _NEXT_HOST
+        for route in connection.routes:
+            if not destination.moves_to(connection, route):
+                continue
+            asked = demand
+            while True:
+                seen, takes_us = self._meet(destination, connection, route, asked, begins_us)
+                yield self._step(destination, connection, begins_us + takes_us)
+                outcome = self._conclude(connection, asked, seen)
+                begins_us = self.env.now_us
+                if outcome != _RECONNECT_CLEAR:
+                    break
+                asked = _CLEAR
+                connection.opening = connection.opener.openings
+                connection.opener.openings += 1
+            if outcome not in (_NEXT_HOST, _BOUNCE_MESSAGE):
+                break
+        return outcome
+
+    # --- what a connection meets
+
+    def _step(self, destination: Destination, connection: Connection, time_us: int) -> simpy.Event:
+        return self.env.at(time_us, Rank.CONNECTION_STEP, destination.index, connection.ordinal)
+
+    def _conclude(self, connection: Connection, demand: int, seen: int) -> int:
+        connection.reason = self.lists.reason[demand][seen]
+        return int(self.lists.outcome[demand][seen])
+
+    def plan(self, destination: Destination, message: Message) -> tuple[int, list[int]]:
+        """Draw a pass for a message: the word of its DNS look-up, and the order of the routes.
+
+        Routes of equal preference are taken in turn from one that the draw picks, so that they share the mail.
+        """
+        lists = self.lists
+        nth = message.ordinal << NTH_BITS | message.openings
+        dns_word, turn, _, _ = words(self._pass, lists.key[destination.index], nth)
+        order: list[int] = []
+        for group in destination.preference_groups:
+            first = turn * len(group) >> 32
+            order += group[first:] + group[:first]
+        return dns_word, order
+
+    def _look_up(self, destination: Destination, connection: Connection) -> int:
+        if connection.dns_word < self.lists.dns_temporary[destination.index]:
+            return int(Stage.DNS_TEMPORARY)
+        return self.lists.dns_stage[destination.index]
+
+    def _meet(
+        self, destination: Destination, connection: Connection, route: int, demand: int, begins_us: int
+    ) -> tuple[int, int]:
+        """Meet an MX host: return the class of evidence seen and how long it took (at least 1 us)."""
+        lists, opener = self.lists, connection.opener
+        host = lists.route_host[route]
+        who = lists.key[destination.index] ^ lists.host_key[host]
+        pool_word, stage_word, _, _ = words(self._connection, who, opener.ordinal << NTH_BITS | connection.opening)
+        start, stop = lists.backend_start[host], lists.backend_start[host + 1]
+        backend = rules.first_above(lists.chosen, start, stop - 1, pool_word)
+        stage = _UNREACHABLE + rules.first_above(lists.stage[backend], 0, len(lists.stage[backend]), stage_word)
+        if self._outages.covers(host, begins_us):
+            stage = _UNREACHABLE
+        elif lists.stripped[route] and stage > _NOT_OFFERED:
+            stage = _NOT_OFFERED
+        seen = lists.seen_tls[lists.seen_start[route] + backend - start] if stage == _TLS else SEEN_AT[stage]
+        takes_us = rules.opening_us(
+            demand, stage, lists.rtt_us[host], lists.handshake_round_trips[backend], lists.unreachable_us[host]
+        )
+        return seen, takes_us
+
+    def transfer_us(self, destination: Destination, message: Message, host: int) -> int:
+        """Return how long an accepted message takes; the peer's acceptance time is drawn per verdict."""
+        lists = self.lists
+        word = message.accept_word
+        if message.verdicts > 1:
+            nth = message.ordinal << NTH_BITS | message.verdicts
+            word = words(self._verdict, lists.key[destination.index], nth)[0]
+        unit = rules.quantile(lists.accept_tables[lists.accept_table[host]], word)
+        accept_us = rules.scaled(lists.accept_us[host], unit, UNIT_BITS)
+        return rules.transfer_us(
+            message.size_bytes, message.recipients, lists.rtt_us[host], lists.us_per_mib[host], accept_us
+        )
+
+    def connection_opened(self) -> None:
+        """Count one more open connection against the system-wide ceiling."""
+        self.open_connections += 1
+        self.peak_connections = max(self.peak_connections, self.open_connections)
+        if self.open_connections > self.lists.rules.max_connections:
+            raise LimitError(
+                f"max_connections = {self.lists.rules.max_connections}: more connections are open at "
+                f"{self.env.now_us / 1e6:.0f} s, and a ceiling that makes mail wait is not modelled yet; "
+                "allowed: a higher ceiling, lower limits per destination, or less mail"
+            )

@@ -1,0 +1,196 @@
+"""The model's arithmetic: int64 in, int64 out. No clock, no chance, no state: plain functions an engine calls.
+
+Every function works on Python integers and lists as on int64 arrays' elements, and none makes a value
+above 2**62, so that a compiler may take them as they stand.
+
+The total order of events is published here too: (time, rank of kind, destination, ordinal). The ordinal is
+the connection's for connection events and the message's for message events. After all events of an
+instant each destination that was touched is dispatched once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+from sim.terms import Demand, Stage
+
+
+class Rank(IntEnum):
+    """Order of events that fall on the same microsecond."""
+
+    TIMELINE = 1
+    OUTAGE = 2
+    RATE_WINDOW = 3
+    VERDICT = 4
+    CONNECTION_STEP = 5
+    IDLE_TIMEOUT = 6
+    EXPIRY = 7
+    DESTINATION_TIMER = 8
+    MESSAGE_TIMER = 9
+    ARRIVAL = 10
+    DISPATCH = 11
+
+
+#: Fixed point of unit quantile tables (log-normal with median 1, exponential with mean 1).
+UNIT_BITS = 20
+#: Cells of a quantile table per halving of the tail probability.
+CELL_BITS = 5
+#: Ticks of operational time: an hour of mean rate has 2**28 of them.
+HOUR_TICKS = 1 << 28
+HOUR_US = 3_600_000_000
+_CELLS = 1 << CELL_BITS
+_HALF = 1 << 31
+_TOP = (1 << 32) - 1
+
+_CLEAR = int(Demand.CLEAR)
+_UNREACHABLE, _NOT_OFFERED, _TLS = int(Stage.UNREACHABLE), int(Stage.NOT_OFFERED), int(Stage.TLS)
+_GREETING_5XX, _LOST_BEFORE_220 = int(Stage.GREETING_5XX), int(Stage.LOST_BEFORE_220)
+_HANDSHAKE_FAILED = int(Stage.HANDSHAKE_FAILED)
+
+
+def scaled(value: int, factor: int, bits: int) -> int:
+    """Return ``value * factor / 2**bits`` without leaving 64 bits (value < 2**57, factor < 2**26, bits <= 20)."""
+    return (value >> bits) * factor + (((value & ((1 << bits) - 1)) * factor) >> bits)
+
+
+def share_of(value: int, word: int) -> int:
+    """Return ``value`` times the fraction a 32-bit word stands for (value < 2**46)."""
+    return ((value >> 16) * word >> 16) + ((value & 0xFFFF) * word >> 32)
+
+
+def bit_length(value: int) -> int:
+    """Return the number of bits of 0 <= value < 2**32."""
+    n = 0
+    if value >= 1 << 16:
+        n, value = 16, value >> 16
+    if value >= 1 << 8:
+        n, value = n + 8, value >> 8
+    if value >= 1 << 4:
+        n, value = n + 4, value >> 4
+    if value >= 1 << 2:
+        n, value = n + 2, value >> 2
+    if value >= 1 << 1:
+        n, value = n + 1, value >> 1
+    return n + value
+
+
+def quantile(table: Sequence[int], word: int) -> int:
+    """Return the quantile at probability ``word / 2**32``, interpolated between the knots of a table.
+
+    A table holds the knots of the lower half, from the far tail to the median, then those of the upper
+    half likewise; cells double in width from either tail, ``2**CELL_BITS`` of them to an octave.
+    """
+    upper = word >= _HALF
+    tail = _TOP - word if upper else word
+    if tail < 2 * _CELLS:
+        shift, cell = 0, tail
+    else:
+        shift = bit_length(tail) - CELL_BITS - 1
+        cell = (shift << CELL_BITS) + (tail >> shift)
+    if upper:
+        cell += len(table) >> 1
+    low = table[cell]
+    return low + ((table[cell + 1] - low) * (tail & ((1 << shift) - 1)) >> shift)
+
+
+def clock_us(ticks: int, ticks_before_hour: Sequence[int]) -> int:
+    """Return the time at which the rate's integral reaches ``ticks``.
+
+    ``ticks_before_hour`` has 169 entries: the integral of the weekly profile before each hour of the week.
+    """
+    week = ticks_before_hour[168]
+    weeks, ticks = ticks // week, ticks % week
+    low, high = 0, 168
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if ticks_before_hour[middle] <= ticks:
+            low = middle
+        else:
+            high = middle
+    inside = (ticks - ticks_before_hour[low]) * HOUR_US // (ticks_before_hour[low + 1] - ticks_before_hour[low])
+    return (weeks * 168 + low) * HOUR_US + inside
+
+
+def first_above(thresholds: Sequence[int], start: int, stop: int, word: int) -> int:
+    """Return the first index in start..stop whose threshold exceeds the word; ``stop`` when none does."""
+    for i in range(start, stop):
+        if word < thresholds[i]:
+            return i
+    return stop
+
+
+def is_down(now_us: int, begins_us: int, lasts_us: int) -> bool:
+    """Tell whether an outage that begins then and lasts so long covers this instant."""
+    return begins_us <= now_us < begins_us + lasts_us
+
+
+def opening_us(demand: int, stage: int, rtt_us: int, handshake_round_trips: int, unreachable_us: int) -> int:
+    """Return how long one connection attempt takes until its outcome is known.
+
+    Connect 1 round trip, greeting 1, EHLO 1, STARTTLS 1, handshake 1 (TLS 1.3) or 2, EHLO again 1
+    (RFC 5321 section 3.1, RFC 3207 section 4.2, RFC 8446 section 2).
+    """
+    if stage == _UNREACHABLE:
+        return max(1, unreachable_us)
+    if stage <= _GREETING_5XX:
+        return max(1, 2 * rtt_us)
+    if stage == _NOT_OFFERED or demand == _CLEAR:
+        return max(1, 3 * rtt_us)
+    if stage <= _LOST_BEFORE_220:
+        return max(1, 4 * rtt_us)
+    if stage == _HANDSHAKE_FAILED:
+        return max(1, (4 + handshake_round_trips) * rtt_us)
+    return max(1, (5 + handshake_round_trips) * rtt_us)
+
+
+def transfer_us(size_bytes: int, recipients: int, rtt_us: int, us_per_mib: int, accept_us: int) -> int:
+    """Return how long an accepted message holds its connection: MAIL, each RCPT, DATA, the body, the final reply."""
+    return max(1, (3 + recipients) * rtt_us + (size_bytes * us_per_mib >> 20) + accept_us)
+
+
+def refusal_us(recipients: int, rtt_us: int) -> int:
+    """Return how long a message refused at RCPT holds its connection."""
+    return max(1, (1 + recipients) * rtt_us)
+
+
+def due_us(started_us: int, wait_us: int, now_us: int) -> int:
+    """Return when a timer falls due: it runs from the start of the attempt that failed."""
+    return max(now_us, started_us + wait_us)
+
+
+def window_room(now_us: int, begins_us: int, used: int, window_us: int, limit: int) -> int:
+    """Return how many more recipients the fixed window admits now; an ended window is empty again."""
+    if now_us >= begins_us + window_us:
+        return limit
+    if now_us < begins_us:
+        return 0
+    return limit - used
+
+
+def window_admits(now_us: int, begins_us: int, used: int, window_us: int, limit: int, recipients: int) -> bool:
+    """Tell whether a message may start now; one larger than the limit needs an empty window."""
+    room = window_room(now_us, begins_us, used, window_us, limit)
+    return recipients <= room or (recipients > limit and room == limit)
+
+
+def window_after(
+    now_us: int, begins_us: int, used: int, window_us: int, limit: int, recipients: int
+) -> tuple[int, int]:
+    """Return (begin, recipients used) of the window after a message that was admitted now.
+
+    A message larger than the limit fills as many whole windows as it needs; what is left of it is
+    counted in the last, which then lies in the future.
+    """
+    if now_us >= begins_us + window_us or used == 0:
+        begins_us, used = now_us, 0
+    used += recipients
+    if used > limit:
+        whole = (used - 1) // limit
+        begins_us, used = begins_us + whole * window_us, used - whole * limit
+    return begins_us, used
+
+
+def window_wakes_us(now_us: int, begins_us: int, window_us: int) -> int:
+    """Return when a full window next changes: when it begins, or when it ends."""
+    return begins_us if now_us < begins_us else begins_us + window_us

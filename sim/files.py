@@ -1,0 +1,104 @@
+"""Write files whole or not at all: every file is written beside its place and then renamed into it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sim.errors import OutputError, complaint
+
+
+@contextmanager
+def beside(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a scratch path in the folder of ``path``; when the block ends well it becomes ``path``.
+
+    For writers that insist on a path of their own (a chart, a table). The scratch name ends like ``path``, so a
+    format chosen by the ending is still right. A link is followed, an existing file keeps its permissions, and a
+    device or pipe is written to directly, since it cannot be replaced.
+
+    Parameters
+    ----------
+    path : where the file shall be. Its folder must exist (see `output_folder`).
+
+    Yields
+    ------
+    Path
+        The path to write to.
+
+    Raises
+    ------
+    OutputError
+        When ``path`` cannot be written: one line naming it and why. Whatever stood there before still does.
+    """
+    target = Path(os.path.realpath(path))
+    try:
+        if target.is_dir():
+            raise OutputError(complaint("output file", str(path), "a file, and this is a folder"))
+        if target.exists() and not target.is_file():
+            yield target
+            return
+        scratch = target.with_name(f".{target.stem[:100]}.{secrets.token_hex(6)}.part{target.suffix}")
+        try:
+            yield scratch
+            if target.exists():
+                scratch.chmod(target.stat().st_mode & 0o7777)
+            scratch.replace(target)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+    except OSError as fault:
+        raise OutputError(complaint("output file", str(path), f"a file that can be written ({_why(fault)})")) from fault
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write ``content`` to ``path``, whole or not at all, and return ``path``.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written; the file that stood there before is untouched.
+    """
+    with beside(path) as scratch:
+        scratch.write_bytes(content)
+    return Path(path)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write ``text`` to ``path`` as UTF-8 with its line ends as they are, whole or not at all, and return ``path``.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written; the file that stood there before is untouched.
+    """
+    return write_bytes(path, text.encode("utf-8"))
+
+
+def output_folder(path: str | os.PathLike[str]) -> Path:
+    """Return ``path`` as a folder that results can be written to, made with its parents where it is missing.
+
+    Ask before a long run, so that a folder nobody can write to is known at once and not at the end.
+
+    Raises
+    ------
+    OutputError
+        When it is a file, or cannot be made or written: one line naming it and why.
+    """
+    folder = Path(path)
+    probe = folder / f".{secrets.token_hex(6)}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as fault:
+        raise OutputError(
+            complaint("output folder", str(path), f"a folder that can be made and written ({_why(fault)})")
+        ) from fault
+    return folder
+
+
+def _why(fault: OSError) -> str:
+    return (fault.strerror or str(fault)).lower()

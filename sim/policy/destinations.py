@@ -1,0 +1,305 @@
+"""Destination Controls: entries, DEFAULT, suffix look-up, limits and bounce profiles (AsyncOS guide 9.1.2 ch. 24)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import PolicyError, complaint
+from sim.policy.params import check_params, param
+from sim.policy.retry import BounceProfile, HostRetry
+from sim.terms import IpSortPreference, LimitApply, LimitType, Setting, Term
+
+DEFAULT = "DEFAULT"
+DOMAIN_FORMS = "example.com, .example.com (all below it), [192.0.2.7] or DEFAULT"
+
+_GUIDE = "AsyncOS user guide 9.1.2 ch. 24"
+_HOST_NAME = re.compile(r"\.?[\w-]+(\.[\w-]+)*", re.ASCII)
+_ENDS_OF_OTHER_FORMS = frozenset("].0123456789")
+
+
+def canonical_domain(name: str) -> str | None:
+    """Spell a domain, suffix or address in the one way look-ups use; ``None`` when it is none of these.
+
+    Lower case, no final dot, non-ASCII names as IDNA spells them, addresses in brackets.
+
+    Examples
+    --------
+    >>> canonical_domain("Example.COM."), canonical_domain("192.0.2.7"), canonical_domain("[IPv6:2001:DB8::1]")
+    ('example.com', '[192.0.2.7]', '[2001:db8::1]')
+    """
+    key = name.strip().lower().removesuffix(".")
+    bare = key.removeprefix("[").removesuffix("]").removeprefix("ipv6:")
+    try:
+        return f"[{ipaddress.ip_address(bare)}]"
+    except ValueError:
+        pass
+    try:
+        key = key if key.isascii() else "." * key.startswith(".") + key.lstrip(".").encode("idna").decode("ascii")
+    except UnicodeError:
+        return None
+    return key if _HOST_NAME.fullmatch(key) else None
+
+
+def is_default(name: str) -> bool:
+    """Tell whether a name means the DEFAULT entry."""
+    return name.strip().upper() == DEFAULT
+
+
+def _names_a_destination(name: object) -> bool:
+    return isinstance(name, str) and (is_default(name) or canonical_domain(name) is not None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry of Destination Controls. ``None`` inherits from DEFAULT.
+
+    Attributes
+    ----------
+    domain : ``example.com``; ``.example.com`` for every name below it; an address, ``192.0.2.7`` or
+        ``[192.0.2.7]``; or ``DEFAULT``.
+    tls : TLS setting.
+    max_host_concurrency : connections open at once.
+    max_messages_per_connection : messages before a connection is closed and another opened.
+    recipient_minutes, recipient_limit : at most so many recipients in so many minutes; a limit of 0 is none.
+    limit_type : limits count over the domain, or over each MX address.
+    limit_apply : limits hold for the system, or for each Virtual Gateway.
+    ip_sort_pref, bounce_validation, dane_option : kept and written back; not used by this model yet.
+    bounce_profile : name of the retry schedule.
+    line : where it stands in its file, 0 when it comes from none; takes no part in comparisons.
+
+    Raises
+    ------
+    PolicyError
+        When the domain has no such form, or a value is out of its range or no member of its enum.
+    """
+
+    domain: str
+    tls: Setting | None = None
+    max_host_concurrency: int | None = param(None, unit="connections", low=1, high=1000, whole=True, source=_GUIDE)
+    max_messages_per_connection: int | None = param(None, unit="messages", low=1, high=1000, whole=True, source=_GUIDE)
+    recipient_minutes: int | None = param(None, unit="minutes", low=1, high=60, whole=True, source=_GUIDE)
+    recipient_limit: int | None = param(None, unit="recipients", low=0, high=10**9, whole=True, source=_GUIDE)
+    limit_type: LimitType | None = None
+    limit_apply: LimitApply | None = None
+    ip_sort_pref: IpSortPreference | None = None
+    bounce_validation: bool | None = None
+    bounce_profile: str | None = None
+    dane_option: str | None = None
+    line: int = field(default=0, compare=False)
+
+    def __post_init__(self) -> None:
+        if not _names_a_destination(self.domain):
+            raise PolicyError(complaint("domain", self.domain, DOMAIN_FORMS))
+        object.__setattr__(self, "domain", DEFAULT if is_default(self.domain) else self.domain.strip())
+        check_params(self, f"[{self.domain}]")
+        for name, terms in _TERMS.items():
+            self._coerce(name, terms)
+
+    def _coerce(self, name: str, terms: type[Term]) -> None:
+        value = getattr(self, name)
+        if value is None:
+            return
+        try:
+            object.__setattr__(self, name, terms(value))
+        except ValueError:
+            raise PolicyError(complaint(f"[{self.domain}] {name}", value, [t.label for t in terms])) from None
+
+    def over(self, default: Entry) -> Entry:
+        """Return this entry with everything it inherits filled in from ``default``."""
+        inherited = {f: getattr(default, f) for f in ENTRY_FIELDS if getattr(self, f) is None}
+        return replace(self, **inherited)
+
+
+_TERMS: dict[str, type[Term]] = {
+    "tls": Setting,
+    "limit_type": LimitType,
+    "limit_apply": LimitApply,
+    "ip_sort_pref": IpSortPreference,
+}
+
+#: The fields an entry can inherit, in the order of its declaration.
+ENTRY_FIELDS = tuple(f.name for f in fields(Entry) if f.name not in ("domain", "line"))
+
+#: DEFAULT as it ships: TLS off [UG 9.1.2 ch. 24]; `recipient_minutes` is the value the dialogue offers, with no limit.
+SHIPPED = Entry(
+    domain=DEFAULT,
+    tls=Setting.NO,
+    max_host_concurrency=500,
+    max_messages_per_connection=50,
+    recipient_minutes=60,
+    recipient_limit=0,
+    limit_type=LimitType.HOST,
+    limit_apply=LimitApply.SYSTEM,
+    ip_sort_pref=IpSortPreference.PREFER_V6,
+    bounce_validation=False,
+    bounce_profile="Default",
+    dane_option="none",
+)
+
+
+@dataclass(frozen=True)
+class DestinationControls:
+    """What the gateway demands of, and allows to, each destination.
+
+    Attributes
+    ----------
+    default : the DEFAULT entry; a field left ``None`` takes the shipped value.
+    entries : in their order.
+    profiles : bounce profiles by name; always has ``Default``.
+    host_retry : the timer of destinations that cannot be reached.
+
+    Raises
+    ------
+    PolicyError
+        When two entries are for the same destination, ``default`` is not DEFAULT, or a profile stands under
+        another's name.
+    """
+
+    default: Entry = SHIPPED
+    entries: tuple[Entry, ...] = ()
+    profiles: Mapping[str, BounceProfile] = field(default_factory=dict)
+    host_retry: HostRetry = field(default_factory=HostRetry)
+
+    def __hash__(self) -> int:
+        return int(self.hash, 16)
+
+    def __post_init__(self) -> None:
+        if self.default.domain != DEFAULT:
+            raise PolicyError(complaint("default entry", self.default.domain, DEFAULT))
+        first: dict[str | None, Entry] = {}
+        for entry in self.entries:
+            if entry.domain == DEFAULT:
+                raise PolicyError(complaint("entry", DEFAULT, "a destination; DEFAULT is given as default="))
+            other = first.setdefault(canonical_domain(entry.domain), entry)
+            if other is not entry:
+                raise PolicyError(complaint("entry", entry.domain, f"one entry a destination, and [{other.domain}] is"))
+        for name, profile in self.profiles.items():
+            if name != profile.name:
+                raise PolicyError(complaint("bounce profile", name, f"its own name, {profile.name}"))
+        object.__setattr__(self, "default", self.default.over(SHIPPED))
+        object.__setattr__(self, "entries", tuple(self.entries))
+        object.__setattr__(self, "profiles", {"Default": BounceProfile(), **self.profiles})
+
+    @classmethod
+    def shipped(cls) -> Self:
+        """Return the table as it ships: DEFAULT alone, TLS off."""
+        return cls()
+
+    def match(self, domains: Sequence[str] | Iterable[str]) -> NDArray[np.int64]:
+        """Find the entry of each domain.
+
+        An exact entry beats every suffix; of several suffixes the longest wins (no source settles it, see
+        docs/decisions/suffix-longest-match.md). A suffix does not match its own name. Case does not matter.
+
+        Parameters
+        ----------
+        domains : destination names, n of them.
+
+        Returns
+        -------
+        ndarray of int64
+            Index into ``entries``, shape (n,); -1 is DEFAULT.
+
+        Raises
+        ------
+        PolicyError
+            Naming the first element that is not text.
+
+        Examples
+        --------
+        >>> table = DestinationControls(entries=(Entry(domain=".example"), Entry(domain="shop.example")))
+        >>> table.match(["shop.example", "www.shop.example", "example"]).tolist()
+        [1, 0, -1]
+        """
+        exact, suffixes = self._index
+        names = list(domains)
+        found = np.full(len(names), -1, dtype=np.int64)
+        if not exact:
+            _check_text(names)
+            return found
+        try:
+            for i, name in enumerate(names):
+                key = name.lower()
+                if key[-1:] in _ENDS_OF_OTHER_FORMS or ":" in key or not key.isascii():
+                    key = canonical_domain(key) or key
+                entry = exact.get(key)
+                if entry is None and suffixes:
+                    dot = key.find(".")
+                    while dot >= 0 and entry is None:
+                        entry = exact.get(key[dot:])
+                        dot = key.find(".", dot + 1)
+                if entry is not None:
+                    found[i] = entry
+        except AttributeError:
+            _check_text(names)
+            raise
+        return found
+
+    def resolved(self, index: int) -> Entry:
+        """Return an entry with nothing left to inherit.
+
+        Parameters
+        ----------
+        index : position in ``entries``; -1 is DEFAULT.
+
+        Raises
+        ------
+        PolicyError
+            When there is no such entry.
+        """
+        if not -1 <= index < len(self.entries):
+            raise PolicyError(complaint("entry index", index, f"-1..{len(self.entries) - 1}"))
+        return self.default if index == -1 else self.entries[index].over(self.default)
+
+    def profile(self, name: str) -> BounceProfile:
+        """Return the bounce profile of this name, read without case; an undefined one has Default's values."""
+        return self.profiles[self.profile_name(name) or "Default"]
+
+    def profile_name(self, name: str) -> str | None:
+        """Return the defined spelling of a bounce profile's name, ``None`` when it is not defined."""
+        if name in self.profiles:
+            return name
+        return next((known for known in self.profiles if known.lower() == name.lower()), None)
+
+    def with_setting(self, setting: Setting) -> Self:
+        """Return this table with every entry and DEFAULT demanding ``setting``; limits and profiles are kept."""
+        entries = tuple(replace(entry, tls=setting) for entry in self.entries)
+        return replace(self, default=replace(self.default, tls=setting), entries=entries)
+
+    @property
+    def hash(self) -> str:
+        """16 hexadecimal digits of all that the table says; order, comments and spelling do not matter."""
+        entries = sorted((canonical_domain(e.domain) or "", _values(e)) for e in self.entries)
+        profiles = sorted((name, _values(p)) for name, p in self.profiles.items())
+        text = repr((_values(self.default), entries, profiles, _values(self.host_retry)))
+        return blake2b(text.encode(), digest_size=8).hexdigest()
+
+    @cached_property
+    def _index(self) -> tuple[dict[str, int], bool]:
+        exact = {canonical_domain(entry.domain) or "": i for i, entry in enumerate(self.entries)}
+        return exact, any(key.startswith(".") for key in exact)
+
+
+def _values(instance: Any) -> tuple[str, ...]:
+    """Spell the fields that take part in comparisons, numbers alike whether whole or not (60 and 60.0)."""
+    return tuple(
+        f"{f.name}={float(value)!r}" if isinstance(value, int | float) else f"{f.name}={value!r}"
+        for f in fields(instance)
+        if f.compare and f.name != "domain"
+        for value in [getattr(instance, f.name)]
+    )
+
+
+def _check_text(names: Sequence[object]) -> None:
+    for i, name in enumerate(names):
+        if not isinstance(name, str):
+            raise PolicyError(complaint(f"domains[{i}]", name, "the name of a domain"))

@@ -1,0 +1,230 @@
+"""The result of one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sim.errors import OutputError, ScenarioError
+from sim.files import beside, output_folder
+from sim.results import tables
+from sim.results.labels import Labels
+from sim.results.records import connections_frame, messages_frame
+from sim.results.sinks import CountSink, RecordSink
+from sim.results.timeline import timeline
+from sim.terms import Fate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from pandas import DataFrame
+
+_META_ORDER = (
+    "engine", "seed", "days", "until_s", "policy_hash", "population", "population_hash", "world_hash",
+    "setting", "version", "note", "window_us",
+)  # fmt: skip
+
+
+class Result:
+    """What came out of one run. Shares are shares of injected mail; frames carry units in their column names.
+
+    Parameters
+    ----------
+    labels : names of the codes.
+    counts : the sink the engine fed; a `RecordSink` when every message was kept.
+    meta : what was run: policy_hash, world_hash, population_hash, seed, version, days, until_s (None: the run drained),
+        engine, peak_connections, ... Any other key is kept and shown.
+    """
+
+    def __init__(self, labels: Labels, counts: CountSink | RecordSink, meta: Mapping[str, Any] | None = None) -> None:
+        self.labels = labels
+        self.meta: dict[str, Any] = dict(meta or {})
+        self._records = counts if isinstance(counts, RecordSink) else None
+        self.counts: CountSink = counts.counts if isinstance(counts, RecordSink) else counts
+
+    def __repr__(self) -> str:
+        return (
+            f"<Result: {self.injected:,} messages injected = {self.delivered:,} delivered + {self.bounced:,} bounced"
+            f" + {self.queued:,} queued>"
+        )
+
+    @property
+    def injected(self) -> int:
+        """Messages injected."""
+        return int(self.counts.sums["messages"].sum())
+
+    @property
+    def delivered(self) -> int:
+        """Messages delivered, in clear or encrypted."""
+        return int(self.counts.sums["messages"][:, : Fate.BOUNCED].sum())
+
+    @property
+    def bounced(self) -> int:
+        """Messages that hard-bounced."""
+        return int(self.counts.sums["messages"][:, Fate.BOUNCED].sum())
+
+    @property
+    def queued(self) -> int:
+        """Messages still queued when a censored run ended; 0 for a run that drained."""
+        return int(self.counts.sums["messages"][:, Fate.QUEUED].sum())
+
+    @property
+    def messages(self) -> DataFrame:
+        """Every message, sorted by destination and ordinal (columns: `sim.results.records.messages_frame`).
+
+        Raises
+        ------
+        ScenarioError
+            When the run kept no records.
+        """
+        return messages_frame(self._kept("messages").message_rows(), self.labels)
+
+    @property
+    def connections(self) -> DataFrame:
+        """Every connection (columns: `sim.results.records.connections_frame`); error as for `messages`."""
+        return connections_frame(self._kept("connections").connection_rows(), self.labels)
+
+    def totals(self) -> dict[str, Any]:
+        """Return the measures of all mail, a plain number each; replications are combined from these."""
+        return tables.totals(self.counts)
+
+    def summary(self) -> DataFrame:
+        """Return quantity, value: the measures of all mail, then what was run. The unit ends the quantity's name."""
+        import pandas as pd
+
+        values: dict[str, Any] = self.totals()
+        peak = self.meta.get("peak_connections")
+        values |= {} if peak is None else {"peak_connections": peak}
+        known = [key for key in _META_ORDER if self.meta.get(key) is not None]
+        others = [key for key in self.meta if key not in known and key not in values and self.meta[key] is not None]
+        values |= {key: self.meta[key] for key in (*known, *others)}
+        return pd.DataFrame({"quantity": list(values), "value": pd.Series(list(values.values()), dtype=object)})
+
+    def by_setting(self) -> DataFrame:
+        """Return one row a TLS setting in use (see `sim.results.tables.by_setting`)."""
+        return tables.by_setting(self.counts)
+
+    def by_entry(self) -> DataFrame:
+        """Return one row a policy entry, also those no mail matched (see `sim.results.tables.by_entry`)."""
+        return tables.by_entry(self.counts)
+
+    def by_domain(self) -> DataFrame:
+        """Return one row a destination (see `sim.results.tables.by_domain`)."""
+        return tables.by_domain(self.counts)
+
+    def by_provider(self) -> DataFrame:
+        """Return one row a provider, most mail first (see `sim.results.tables.by_provider`)."""
+        return tables.by_provider(self.counts)
+
+    def timeline(self, interval: str | float = "1h") -> DataFrame:
+        """Return the run over time, one row an interval (see `sim.results.timeline.timeline`).
+
+        Parameters
+        ----------
+        interval : a positive multiple of a minute: ``"5min"``, ``"1h"``, ``"1day"`` or a number of seconds.
+
+        Raises
+        ------
+        ScenarioError
+            When the interval is anything else.
+        """
+        horizon_s = self.meta.get("until_s") or float(self.meta.get("days") or 0) * 86_400
+        return timeline(self.counts.minutes, interval, float(horizon_s))
+
+    @property
+    def plot(self) -> Plots:
+        """Charts of this result: ``fates()``, ``queue()``, ``delay()``."""
+        return Plots(self)
+
+    def write(self, folder: str | Path, interval: str | float = "5min") -> list[Path]:
+        """Write all frames as CSV and what was run as ``meta.json``; return the paths.
+
+        All files are written beside their places first and renamed when the last is complete.
+
+        Raises
+        ------
+        OutputError
+            When the folder cannot be written: it names the folder, and nothing partial is left.
+        """
+        frames = {
+            "summary": self.summary(), "by_setting": self.by_setting(), "by_entry": self.by_entry(),
+            "by_domain": self.by_domain(), "by_provider": self.by_provider(), "timeline": self.timeline(interval),
+        }  # fmt: skip
+        if self._records is not None:
+            frames |= {"messages": self.messages, "connections": self.connections}
+        texts = {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
+        texts["meta.json"] = json.dumps(self.meta, indent=2, sort_keys=True, default=str) + "\n"
+        return _write_all(Path(folder), texts)
+
+    def _kept(self, what: str) -> RecordSink:
+        if self._records is None:
+            raise ScenarioError(f"result.{what}: this run kept only counts; run it with records=True to keep every row")
+        return self._records
+
+
+class Plots:
+    """Charts of one result; each call returns a matplotlib figure that `sim.results.charts.save` writes."""
+
+    def __init__(self, result: Result) -> None:
+        self._result = result
+
+    def fates(self) -> Figure:
+        """Draw the fates of the mail under each setting in use, with what was deferred and for how long beside."""
+        from sim.results import charts
+
+        return charts.fates(self._fates(), caption=self.caption())
+
+    def queue(self, interval: str | float = "5min", events: Sequence[tuple[float, str]] = ()) -> Figure:
+        """Draw queue, flows and connections over time; `events` are (hour, label) marks of the timeline."""
+        from sim.results import charts
+
+        return charts.queue(self._result.timeline(interval), events, caption=self.caption())
+
+    def delay(self) -> Figure:
+        """Draw the share of mail still undelivered after a time, one curve a setting in use."""
+        from sim.results import charts
+
+        return charts.delay(tables.delay_frame(self._result.counts), caption=self.caption())
+
+    def caption(self) -> str:
+        """Return what was run, as one line."""
+        from sim.results.findings import caption
+
+        meta = self._result.meta
+        return caption(
+            n=1, seed=meta.get("seed"), population=meta.get("population"), weighting=meta.get("weighting"),
+            messages=self._result.injected, domains=len(self._result.labels.domains), until_s=meta.get("until_s"),
+        )  # fmt: skip
+
+    def _fates(self) -> DataFrame:
+        frame = self._result.by_setting()
+        rows: list[dict[str, Any]] = [
+            {str(k): v for k, v in row.items()} for row in frame[frame["messages"] > 0].to_dict("records")
+        ]
+        several = len(rows) > 1
+        share = [f"{row['mail_share'] * 100:.2g} % of mail" if several else "" for row in rows]
+        cases: list[tuple[str, str, list[dict[str, Any]]]] = [
+            (str(row["setting"]), note, [row]) for row, note in zip(rows, share, strict=True)
+        ]
+        if several:
+            cases.insert(0, ("All mail", "", [self._result.totals()]))
+        return tables.fates_frame(cases)
+
+
+def _write_all(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    from contextlib import ExitStack
+
+    made = not folder.exists()
+    output_folder(folder)
+    paths = [folder / name for name in texts]
+    try:
+        with ExitStack() as stack:
+            scratches = [stack.enter_context(beside(path)) for path in paths]
+            for scratch, text in zip(scratches, texts.values(), strict=True):
+                scratch.write_text(text, encoding="utf-8", newline="\n")
+    except OutputError:
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    return paths

@@ -1,0 +1,192 @@
+"""The account of a population: every figure used, where it comes from, and what the drawn population achieves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim.terms import Chain, Dns
+from sim.world.draw import Float, Int64
+from sim.world.figures import CHECK, Figure, Figures
+from sim.world.operators import HOSTER, OWN, PROVIDER, Bool, Destinations, Operators
+from sim.world.states import EXPIRED, MATCH, MISMATCH, NONE, SELF_SIGNED, UNKNOWN_ISSUER, VERSION_SHARES, States
+
+ACCOUNT_COLUMNS = ("parameter", "role", "value", "achieved", "unit", "weighting", "status", "source", "note")
+GIVEN = "given"
+_SHARE_OFF = 0.005
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """A drawn population, and how its domains, hosts and TLS back ends are weighed."""
+
+    to: Destinations
+    ops: Operators
+    states: States
+    dns: Int64
+    greylists: Bool
+
+    def of_domains(self, flagged: Bool | Float, weight: Float | None = None) -> float:
+        """Return the weighted share of domains whose operator is flagged."""
+        w = self.to.weight if weight is None else weight
+        return _share(w * np.asarray(flagged, dtype=np.float64)[self.ops.of_domain], w)
+
+    def completing(self, *classes: int) -> float:
+        """Return the weighted share of connections that complete STARTTLS with one of these joint classes."""
+        return self.of_domains(np.isin(self.states.joint, classes) * self.states.completes)
+
+    def given_tls(self, *classes: int) -> float:
+        """Return the same, of the connections that complete STARTTLS."""
+        tls = self.completing(*_TLS)
+        return self.completing(*classes) / tls if tls else float("nan")
+
+    def of_untrusted(self, code: int) -> float:
+        """Return the share of one joint class of the untrusted."""
+        untrusted = self.completing(SELF_SIGNED, UNKNOWN_ISSUER, EXPIRED)
+        return self.completing(code) / untrusted if untrusted else float("nan")
+
+    def of_hosts(self, flagged: Bool) -> float:
+        """Return the share of MX hosts whose operator is flagged: one vote a host."""
+        return float(np.mean(flagged[self.ops.host_of]))
+
+    def version(self, code: int) -> float:
+        """Return the share of a TLS version over what completes STARTTLS."""
+        host = self.states.backend_of
+        op = self.ops.host_of[host]
+        load = self.ops.weight[op] * self.ops.first_share[host] * self.states.backend_weight
+        load = load * (self.states.joint > NONE)[op] * ~self.states.odd
+        return _share(load * (self.states.version == code), load)
+
+    def own_hosts(self, number: int) -> float:
+        """Return the share of own-run domains with so many MX hosts."""
+        return _mean(self.ops.host_count[self.ops.kind == OWN] == number)
+
+    def trusted_domains(self, flagged: Bool) -> float:
+        """Return the share of flagged domains of those with a trusted chain: one vote a domain."""
+        trusted = np.isin(self.states.joint, (MATCH, MISMATCH))
+        return _share(self.ops.domains * (flagged & trusted), self.ops.domains * trusted)
+
+
+_TLS = (MATCH, MISMATCH, SELF_SIGNED, UNKNOWN_ISSUER, EXPIRED)
+
+_ACHIEVED: dict[str, Callable[[Drawn], float]] = {
+    "starttls": lambda d: d.completing(*_TLS),
+    "tls_trusted_match": lambda d: d.given_tls(MATCH),
+    "tls_trusted_mismatch": lambda d: d.given_tls(MISMATCH),
+    "tls_untrusted": lambda d: d.given_tls(SELF_SIGNED, UNKNOWN_ISSUER, EXPIRED),
+    "untrusted_self_signed": lambda d: d.of_untrusted(SELF_SIGNED),
+    "untrusted_unknown_issuer": lambda d: d.of_untrusted(UNKNOWN_ISSUER),
+    "untrusted_expired": lambda d: d.of_untrusted(EXPIRED),
+    **{name: (lambda d, code=code: d.version(code)) for code, name in VERSION_SHARES.items()},  # type: ignore[misc]
+    "own_strict": lambda d: _mean((d.states.joint == MATCH)[(d.ops.kind == OWN) & (d.states.joint > NONE)]),
+    "other_hosted_share": lambda d: _served_share(d, d.ops.kind == HOSTER),
+    "own_san_domain": lambda d: d.trusted_domains(d.states.own_san),
+    "own_cn_domain": lambda d: d.trusted_domains(d.states.own_cn),
+    "p_cn_ptr": lambda d: _mean(d.states.cn_ptr[np.isin(d.states.joint, (MATCH, EXPIRED))[d.ops.host_of]]),
+    "san_present": lambda d: _mean(d.states.san_present),
+    "mx_hosts_1": lambda d: d.own_hosts(1),
+    "mx_hosts_2": lambda d: d.own_hosts(2),
+    "mx_hosts_3": lambda d: d.own_hosts(3),
+    "pool_share": lambda d: _mean(d.ops.pool[d.ops.kind[d.ops.host_of] != PROVIDER]),
+    "dead_first_mx": lambda d: float(d.ops.domains[d.ops.host_of[d.ops.dead]].sum() / d.ops.domains.sum()),
+    "stripped_share": lambda d: _share(d.ops.domains * d.states.stripped, d.ops.domains),
+    "nxdomain_share": lambda d: _mean(d.dns == Dns.NXDOMAIN),
+    "null_mx_share": lambda d: _mean(d.dns == Dns.NULL_MX),
+    "greylist_share": lambda d: _mean(d.greylists),
+}
+
+_CHECKS: dict[str, Callable[[Drawn], float]] = {
+    "check_mail_strict": lambda d: d.of_domains((d.states.joint == MATCH) * d.states.completes, d.to.messages),
+    "check_mx_offering": lambda d: d.of_hosts(d.states.joint > NONE),
+    "check_mx_strict": lambda d: d.of_hosts(d.states.joint == MATCH),
+    "check_domain_strict": lambda d: _mean((d.states.joint == MATCH)[d.ops.of_domain]),
+    "check_top29_mail": lambda d: _share(d.to.messages[:29], d.to.messages),
+    "check_hosted": lambda d: d.completing(MATCH),
+    "check_trusted": lambda d: d.given_tls(MATCH, MISMATCH),
+    "check_own_name": lambda d: _mean(d.states.own_san[d.ops.of_domain]),
+    "check_own_run": lambda d: _mean((d.ops.kind == OWN)[d.ops.of_domain]),
+    "check_hosts_per_domain": lambda d: len(d.ops.host_of) / len(d.to.names),
+}
+
+
+def account_rows(
+    figures: Figures, to: Destinations, ops: Operators, states: States, dns: Int64, greylists: Bool
+) -> list[dict[str, Any]]:
+    """Return one row a figure: input figures, named providers, then the figures that serve as checks.
+
+    ``achieved`` is what the drawn population has where the figure is a share of it; a marginal that the named head
+    makes unreachable says so in ``note``.
+    """
+    drawn = Drawn(to, ops, states, dns, greylists)
+    rows = []
+    for parameter, figure in figures.figures.items():
+        if parameter.startswith(CHECK) or figure.unit in ("text", "weighting") or figure.value is None:
+            continue
+        achieved = _ACHIEVED[parameter](drawn) if parameter in _ACHIEVED else float("nan")
+        rows.append(_row(figure, "input", achieved, given=parameter in figures.given))
+    rows += _provider_rows(figures, drawn)
+    rows += [_row(f, "check", _CHECKS[f.parameter](drawn), given=False) for f in figures.checks()]
+    return rows
+
+
+def _row(figure: Figure, role: str, achieved: float, *, given: bool) -> dict[str, Any]:
+    note = figure.note
+    value = float(figure.value or 0.0)
+    if given:
+        note = f"given by the caller; the preset's own: {figure.status}, {figure.source}"
+    if role == "input" and figure.unit == "share" and abs(achieved - value) > _SHARE_OFF:
+        note = f"not reached: the named head, or too few domains, leave no room. {note}"
+    return {
+        "parameter": figure.parameter,
+        "role": role,
+        "value": value,
+        "achieved": achieved,
+        "unit": figure.unit,
+        "weighting": figure.weighting,
+        "status": GIVEN if given else figure.status,
+        "source": "the caller" if given else figure.source,
+        "note": note,
+    }
+
+
+def _provider_rows(figures: Figures, drawn: Drawn) -> list[dict[str, Any]]:
+    weighting = figures.text("weighting")
+    states = drawn.states
+    rows: list[dict[str, Any]] = []
+    for index, p in enumerate(figures.providers):
+        mine = drawn.ops.provider == index
+        common = {"role": "provider", "weighting": weighting, "note": p.note}
+        share = {"unit": "share", "status": p.share_status, "source": p.share_source}
+        behaviour = {"unit": "yes = 1", "status": p.behaviour_status, "source": p.behaviour_source}
+        served = _served_share(drawn, mine)
+        starttls = float((states.joint[mine] > NONE).mean()) if mine.any() else float("nan")
+        names = float((states.joint[mine] == MATCH).mean()) if mine.any() else float("nan")
+        strict = float(p.starttls and p.chain is Chain.TRUSTED and p.names_mx)
+        facts = (
+            ("hosted_share", p.hosted_share, served, share),
+            ("starttls", float(p.starttls), starttls, behaviour),
+            ("strictly valid certificate", strict, names, behaviour),
+        )
+        rows += [
+            {"parameter": f"{p.provider}: {fact}", "value": value, "achieved": achieved, **common, **kind}
+            for fact, value, achieved, kind in facts
+        ]
+    return rows
+
+
+def _served_share(drawn: Drawn, flagged: Bool) -> float:
+    """Return the share of the destinations that are no consumer domain, by the preset's weighting."""
+    others = drawn.to.weight * ~drawn.ops.consumer
+    return drawn.of_domains(flagged, others)
+
+
+def _share(part: Float | Int64, whole: Float | Int64) -> float:
+    total = float(whole.sum())
+    return float(part.sum()) / total if total else float("nan")
+
+
+def _mean(flagged: Bool) -> float:
+    return float(flagged.mean()) if len(flagged) else float("nan")

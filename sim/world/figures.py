@@ -1,0 +1,337 @@
+"""Read ``data/populations/``: every figure of a preset with its unit, weighting, source and status.
+
+A preset is a chain of files: its own, then the ``base`` it names, down to ``common.csv``. The nearest file wins, so a
+figure stands in one place. ``<preset>-providers.csv`` states the named provider types.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from sim.data import data_root
+from sim.errors import PopulationError, complaint
+from sim.terms import Chain, TlsVersion
+
+COLUMNS: Final = ("parameter", "value", "unit", "k", "n", "weighting", "source", "status", "note")
+PROVIDER_COLUMNS: Final = (
+    *("provider", "consumer_domains", "rank", "hosted_share", "starttls", "chain", "names_mx", "mx_preferences"),
+    *("backends", "tls_version", "accept_median_s", "share_source", "share_status", "behaviour_source"),
+    *("behaviour_status", "note"),
+)
+STATUSES: Final = ("measured", "inferred", "assumed")
+WEIGHTINGS: Final = ("message", "domain", "mx", "provider")
+#: Unit -> lowest and highest value. Text units take none.
+_RANGES: Final[dict[str, tuple[float, float]]] = {
+    "share": (0.0, 1.0),
+    "probability": (0.0, 1.0),
+    "ratio": (0.0, math.inf),
+    "weight": (0.0, math.inf),
+    "factor": (0.0, 10.0),
+    "exponent": (0.0, 10.0),
+    "count": (1.0, 1e9),
+    "s": (0.0, 1e9),
+    "ms": (0.001, 1e9),
+    "bytes": (1.0, 1e12),
+    "bytes/s": (1.0, 1e15),
+    "year": (1982.0, 2100.0),
+}
+_TEXT_UNITS: Final = ("preset", "text", "weighting")
+CHECK: Final = "check_"
+#: Shares that exclude each other and sum to 1. Changing some rescales the others in proportion.
+EXCLUSIVE: Final[tuple[tuple[str, ...], ...]] = (
+    ("tls_trusted_match", "tls_trusted_mismatch", "tls_untrusted"),
+    ("untrusted_self_signed", "untrusted_unknown_issuer", "untrusted_expired"),
+    ("tls_1_3", "tls_1_2", "tls_1_1", "tls_1_0", "ssl_3"),
+    ("mx_hosts_1", "mx_hosts_2", "mx_hosts_3"),
+)
+_ROUNDING: Final = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of a figures file. ``value`` None means the figure is not used."""
+
+    parameter: str
+    value: float | str | None
+    unit: str
+    k: int | None
+    n: int | None
+    weighting: str
+    source: str
+    status: str
+    note: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A named provider type: all-or-nothing behaviour of everything it hosts.
+
+    Attributes
+    ----------
+    consumer_domains : its own mail domains, by which it is recognised.
+    rank : of its consumer domain by falling mail (1-based), or None.
+    hosted_share : share of the other destinations it hosts, by the preset's weighting.
+    starttls, chain, names_mx : whether it offers STARTTLS, its certificate chain, whether that names its MX hosts.
+    preferences : one MX preference a host.
+    backends : servers behind each MX host, alike but for the TLS version where that is not stated.
+    tls_version, accept_median_s : None = drawn, or as everybody's.
+    """
+
+    provider: str
+    consumer_domains: tuple[str, ...]
+    rank: int | None
+    hosted_share: float
+    starttls: bool
+    chain: Chain
+    names_mx: bool
+    preferences: tuple[int, ...]
+    backends: int
+    tls_version: TlsVersion | None
+    accept_median_s: float | None
+    share_source: str
+    share_status: str
+    behaviour_source: str
+    behaviour_status: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All figures of one preset.
+
+    Attributes
+    ----------
+    preset : its name.
+    family : the preset its draws are keyed by: variants of one family share every draw.
+    figures : parameter -> figure.
+    providers : named provider types.
+    given : parameters changed by the caller.
+    """
+
+    preset: str
+    family: str
+    figures: Mapping[str, Figure]
+    providers: tuple[Provider, ...]
+    given: frozenset[str] = frozenset()
+
+    def number(self, parameter: str) -> float:
+        """Return a figure that must be there."""
+        value = self.figures[parameter].value
+        if not isinstance(value, float):
+            raise PopulationError(complaint(parameter, value, "a number", file=self.figures[parameter].file))
+        return value
+
+    def text(self, parameter: str) -> str:
+        """Return a figure made of words."""
+        return str(self.figures[parameter].value)
+
+    def optional(self, parameter: str) -> float | None:
+        """Return a figure, or None where it is not used."""
+        figure = self.figures.get(parameter)
+        return None if figure is None or figure.value is None else float(figure.value)
+
+    def settable(self) -> list[str]:
+        """Return the parameters a caller may change."""
+        return [p for p, f in self.figures.items() if f.unit not in _TEXT_UNITS and not p.startswith(CHECK)]
+
+    def checks(self) -> list[Figure]:
+        """Return the published figures that are not used as input."""
+        return [f for p, f in self.figures.items() if p.startswith(CHECK) and f.value is not None]
+
+    def changed(self, given: Mapping[str, float | None]) -> Figures:
+        """Return the figures with some of them replaced; exclusive shares are rescaled to sum to 1.
+
+        Raises
+        ------
+        PopulationError
+            For a parameter that does not exist, a value out of range, or exclusive shares above 1.
+        """
+        figures = dict(self.figures)
+        for parameter, value in given.items():
+            if parameter not in self.settable():
+                raise PopulationError(complaint("parameter", parameter, sorted(self.settable())))
+            figures[parameter] = replace(figures[parameter], value=_checked(figures[parameter], value))
+        for group in EXCLUSIVE:
+            if given.keys() & set(group):
+                _rescale(figures, group, given.keys() & set(group))
+        return replace(self, figures=figures, given=frozenset(given))
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the presets, in alphabetical order."""
+    stems = (p.stem for p in _folder().glob("*.csv"))
+    return tuple(sorted(s for s in stems if s not in ("common", "mail") and not s.endswith("-providers")))
+
+
+@cache
+def load(preset: str) -> Figures:
+    """Return the figures of a preset, its bases merged in.
+
+    Raises
+    ------
+    PopulationError
+        When there is no such preset (it lists those there are) or a file is wrong.
+    """
+    if preset not in preset_names():
+        raise PopulationError(complaint("preset", preset, preset_names()))
+    chain, merged = [preset], dict(read_figures(_folder() / f"{preset}.csv"))
+    while "base" in merged and (base := str(merged.pop("base").value)) not in chain:
+        chain.append(base)
+        merged = {**read_figures(_folder() / f"{base}.csv"), **merged}
+    providers = next(path for name in chain if (path := _folder() / f"{name}-providers.csv").is_file())
+    figures = Figures(preset, chain[-2], merged, read_providers(providers))
+    for group in EXCLUSIVE:
+        total = math.fsum(figures.number(p) for p in group)
+        if abs(total - 1) > _ROUNDING:
+            raise PopulationError(f"{preset}: {', '.join(group)} sum to {total:g}; allowed: 1")
+    return figures
+
+
+@cache
+def load_mail() -> Mapping[str, Figure]:
+    """Return the figures of the mail itself: hours, weekdays, sizes, recipients."""
+    return read_figures(_folder() / "mail.csv")
+
+
+def read_figures(path: Path) -> dict[str, Figure]:
+    """Read a figures file.
+
+    Raises
+    ------
+    PopulationError
+        Naming file and line of a row that is no figure.
+    """
+    figures: dict[str, Figure] = {}
+    for line, row in _rows(path, COLUMNS):
+        if row["parameter"] in figures:
+            raise PopulationError(complaint("parameter", row["parameter"], "each once", file=path.name, line=line))
+        figures[row["parameter"]] = _figure(row, path, line)
+    return figures
+
+
+def read_providers(path: Path) -> tuple[Provider, ...]:
+    """Read a file of named provider types.
+
+    Raises
+    ------
+    PopulationError
+        Naming file and line of a row that states no provider.
+    """
+    providers = []
+    for line, row in _rows(path, PROVIDER_COLUMNS):
+        try:
+            providers.append(_provider(row))
+        except (KeyError, ValueError) as fault:
+            raise PopulationError(f"{path.name}:{line}: {row['provider']}: {fault} is not understood") from fault
+        for column in ("share_status", "behaviour_status"):
+            if row[column] not in STATUSES:
+                raise PopulationError(complaint(column, row[column], STATUSES, file=path.name, line=line))
+    if math.fsum(p.hosted_share for p in providers) > 1:
+        raise PopulationError(f"{path.name}: the hosted_share column sums to more than 1")
+    return tuple(providers)
+
+
+def _folder() -> Path:
+    return data_root() / "populations"
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.reader(file)
+        header = tuple(next(reader, ()))
+        if header != columns:
+            raise PopulationError(complaint("header", ",".join(header), ",".join(columns), file=path.name, line=1))
+        rows = []
+        for cells in reader:
+            if len(cells) != len(columns):
+                allowed = f"{len(columns)} cells"
+                raise PopulationError(complaint("row", ",".join(cells), allowed, file=path.name, line=reader.line_num))
+            rows.append((reader.line_num, dict(zip(columns, cells, strict=True))))
+    return rows
+
+
+def _figure(row: Mapping[str, str], path: Path, line: int) -> Figure:
+    unit = row["unit"]
+    figure = Figure(
+        parameter=row["parameter"],
+        value=None,
+        unit=unit,
+        k=int(row["k"]) if row["k"] else None,
+        n=int(row["n"]) if row["n"] else None,
+        weighting=row["weighting"],
+        source=row["source"],
+        status=row["status"],
+        note=row["note"],
+        file=path.name,
+        line=line,
+    )
+    if unit in _TEXT_UNITS:
+        return replace(figure, value=row["value"])
+    if unit not in _RANGES:
+        raise PopulationError(complaint("unit", unit, (*_RANGES, *_TEXT_UNITS), file=path.name, line=line))
+    if unit != "year":
+        for column, allowed in (("status", STATUSES), ("weighting", WEIGHTINGS)):
+            if row[column] not in allowed:
+                raise PopulationError(complaint(column, row[column], allowed, file=path.name, line=line))
+    try:
+        value = float(row["value"]) if row["value"] else None
+    except ValueError as fault:
+        raise PopulationError(complaint("value", row["value"], "a number", file=path.name, line=line)) from fault
+    return replace(figure, value=_checked(figure, value))
+
+
+def _checked(figure: Figure, value: float | None) -> float | None:
+    if value is None:
+        return None
+    low, high = _RANGES[figure.unit]
+    allowed = f"a number, {low:g}..{high:g} ({figure.unit})"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PopulationError(complaint(figure.parameter, value, allowed))
+    whole = figure.unit in ("count", "year")
+    if not low <= value <= high or (whole and value != int(value)):
+        raise PopulationError(complaint(figure.parameter, value, f"{allowed}{', whole' if whole else ''}"))
+    return float(value)
+
+
+def _rescale(figures: dict[str, Figure], group: tuple[str, ...], given: set[str]) -> None:
+    stated = math.fsum(float(figures[p].value or 0) for p in given)
+    rest = [p for p in group if p not in given]
+    before = math.fsum(float(figures[p].value or 0) for p in rest)
+    if stated > 1 + _ROUNDING or (abs(stated - 1) > _ROUNDING and not before):
+        names = ", ".join(p for p in group if p in given)
+        nothing_left = f"1 together, since {', '.join(rest) or 'no other'} is 0"
+        allowed = "at most 1 together" if before or stated > 1 else nothing_left
+        raise PopulationError(complaint(names, stated, allowed))
+    for parameter in rest:
+        scale = max(1 - stated, 0.0) / before if before else 0.0
+        figures[parameter] = replace(figures[parameter], value=float(figures[parameter].value or 0) * scale)
+
+
+def _provider(row: Mapping[str, str]) -> Provider:
+    chains, versions = {c.label: c for c in Chain}, {v.label: v for v in TlsVersion}
+    return Provider(
+        provider=row["provider"],
+        consumer_domains=tuple(row["consumer_domains"].split()),
+        rank=int(row["rank"]) if row["rank"] else None,
+        hosted_share=float(row["hosted_share"]),
+        starttls=bool(int(row["starttls"])),
+        chain=chains[row["chain"]],
+        names_mx=bool(int(row["names_mx"])),
+        preferences=tuple(int(p) for p in row["mx_preferences"].split()),
+        backends=int(row["backends"]),
+        tls_version=versions[row["tls_version"]] if row["tls_version"] else None,
+        accept_median_s=float(row["accept_median_s"]) if row["accept_median_s"] else None,
+        share_source=row["share_source"],
+        share_status=row["share_status"],
+        behaviour_source=row["behaviour_source"],
+        behaviour_status=row["behaviour_status"],
+        note=row["note"],
+    )

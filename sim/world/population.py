@@ -1,0 +1,203 @@
+"""Who receives: domains, MX hosts, their back ends and the routes between them, as columns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from sim.errors import PopulationError, complaint
+from sim.world import columns
+from sim.world.account import ACCOUNT_COLUMNS, GIVEN
+from sim.world.figures import load, preset_names
+from sim.world.presets import Built, build, build_preset
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_BEHAVIOUR = "2020s-web"
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Receivers as columns: thousands to millions of rows, read only.
+
+    Attributes
+    ----------
+    name : preset, file or ``custom``.
+    seed : of the drawing; 0 where nothing was drawn.
+    year : era of the figures.
+    weighting : ``message`` or ``domain``: what the preset's figures are shares of.
+    domains : one row a destination, by falling ``messages`` (mail weight): domain, messages, provider, dns (code of
+        `sim.terms.Dns`), dns_temporary_rate, first_4yz_rate, rescued_share, refused_5yz_rate, greylist_s (0 = none),
+        new_pair_rate.
+    hosts : one row an MX host: host, provider, rtt_s, throughput_bytes_per_s, accept_median_s, accept_sigma,
+        outage_share (of time), outage_mean_s, unreachable_s (until a silent host is given up).
+    backends : servers behind the hosts, one or more each, in host order: host (row number), weight (1 a host), the
+        probability of each stage a connection can end at (the rest completes TLS), tls_version and chain (codes),
+        san_present, san_mx, cn_mx, san_ptr, cn_ptr.
+    routes : (domain, MX host) in domain order, preference ascending: domain, host (row numbers), preference,
+        stripped (the path removes STARTTLS, persistently), san_domain, cn_domain (certificate names the domain).
+    account : the figures used: parameter, role (input, provider, check, file), value, achieved, unit, weighting,
+        status (measured, inferred, assumed, given), source, note.
+    messages_are_counts : whether ``messages`` are messages a day, and not only weights.
+
+    Examples
+    --------
+    >>> population = Population.preset("alexa-2015", domains=100, seed=1)
+    >>> len(population.domains)
+    100
+    """
+
+    name: str
+    seed: int
+    year: int
+    weighting: str
+    domains: pd.DataFrame
+    hosts: pd.DataFrame
+    backends: pd.DataFrame
+    routes: pd.DataFrame
+    account: pd.DataFrame
+    messages_are_counts: bool = False
+
+    def __post_init__(self) -> None:
+        for frame in columns.FRAMES:
+            object.__setattr__(self, frame, columns.checked(getattr(self, frame), frame))
+        columns.check_together(self.domains, self.hosts, self.backends, self.routes)
+
+    @classmethod
+    def preset(cls, name: str, *, domains: int = 5_000, seed: int = 1, **overrides: float | None) -> Self:
+        """Draw a population from published measurements (``docs/populations.md``).
+
+        Parameters
+        ----------
+        name : one of `Population.presets`.
+        domains : destinations, 1 or more; named after their rank of falling mail, the same in every preset.
+        seed : of the drawing. The same arguments give the same bytes on every run.
+        **overrides : any figure of ``data/populations/<name>.csv`` or its bases: ``first_4yz_rate=0.0``. Exclusive
+            shares are rescaled to sum to 1.
+
+        Raises
+        ------
+        PopulationError
+            For an unknown preset or parameter (with the nearest one), a value out of range, or no domains.
+        """
+        return cls._of(build_preset(name, domains=domains, seed=seed, given=overrides), name=name, seed=seed)
+
+    @staticmethod
+    def presets() -> tuple[str, ...]:
+        """Return the names of the presets."""
+        return preset_names()
+
+    @classmethod
+    def read_csv(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        preset: str = DEFAULT_BEHAVIOUR,
+        seed: int = 1,
+        **overrides: float | None,
+    ) -> Self:
+        """Read a user's destinations and their mail; their behaviour is drawn from a preset's figures.
+
+        Figures by message are assigned along the user's own mail, figures by domain with equal weights. A provider's
+        own mail domain (``gmail.com``, ``google-mail.example``) is recognised by name; every other domain runs its own
+        hosts or is hosted, at the preset's shares.
+
+        Parameters
+        ----------
+        path : CSV with a header and the columns ``domain`` and ``messages`` (a day); others are ignored and counted
+            in the account.
+        preset, seed, **overrides : as for `preset`.
+
+        Raises
+        ------
+        PopulationError
+            Naming file, line and value of what cannot be read.
+        """
+        from sim.world.destinations_csv import read_destinations
+
+        figures = load(preset).changed(overrides)
+        listed = read_destinations(path)
+        built = build(figures, listed.domains, listed.messages, seed=seed)
+        built.account[:0] = listed.account
+        return cls._of(built, name=listed.name, seed=seed, counts=True)
+
+    @classmethod
+    def custom(cls, specs: Sequence[Mapping[str, Any]], *, name: str = "custom", year: int = 2024) -> Self:
+        """Make a small population by hand: what is not said is a healthy peer with TLS 1.3.
+
+        Parameters
+        ----------
+        specs : one mapping a domain: ``domain``, any column of ``domains``, and ``hosts``: mappings of ``host``,
+            ``preference``, any column of ``hosts``, ``routes`` and ``backends``, or a list ``backends`` of such.
+            Codes may be spelt: ``{"chain": "self-signed", "tls_version": "TLSv1.2", "dns": "nxdomain"}``. A host that
+            several domains share is described once. Without ``hosts`` a domain has ``mx1.<domain>``.
+
+        Raises
+        ------
+        PopulationError
+            For an unknown key (with the nearest one), a wrong value, or a host described twice.
+        """
+        import pandas as pd
+
+        from sim.world.custom import custom_frames
+
+        account = pd.DataFrame([], columns=list(ACCOUNT_COLUMNS))
+        return cls(name, 0, year, "domain", **custom_frames(specs), account=account, messages_are_counts=True)
+
+    @classmethod
+    def _of(cls, built: Built, *, name: str, seed: int, counts: bool = False) -> Self:
+        import pandas as pd
+
+        return cls(
+            name=name,
+            seed=seed,
+            year=built.year,
+            weighting=built.weighting,
+            domains=built.domains,
+            hosts=built.hosts,
+            backends=built.backends,
+            routes=built.routes,
+            account=pd.DataFrame(built.account, columns=list(ACCOUNT_COLUMNS)),
+            messages_are_counts=counts,
+        )
+
+    @cached_property
+    def hash(self) -> str:
+        """BLAKE2b over the bytes of all columns and the year: 16 hexadecimal digits."""
+        return columns.hash_frames({frame: getattr(self, frame) for frame in columns.FRAMES}, self.year)
+
+    def with_(self, **changes: Mapping[str, Any]) -> Self:
+        """Return a population with columns replaced; this one stays as it is.
+
+        Parameters
+        ----------
+        **changes : frame name to new columns: ``with_(domains={"dns_temporary_rate": 0.0})``. A column is a scalar or
+            one value a row.
+
+        Raises
+        ------
+        PopulationError
+            For an unknown frame or column, a wrong length or a value out of range.
+        """
+        import pandas as pd
+
+        frames: dict[str, pd.DataFrame] = {}
+        rows, by_caller = [], {"status": GIVEN, "source": "the caller"}
+        for frame, new in changes.items():
+            if frame not in columns.FRAMES:
+                raise PopulationError(complaint("frame", frame, tuple(columns.FRAMES)))
+            old: pd.DataFrame = getattr(self, frame)
+            for column, value in new.items():
+                if column not in columns.FRAMES[frame]:
+                    raise PopulationError(complaint(f"{frame} column", column, tuple(columns.FRAMES[frame])))
+                if hasattr(value, "__len__") and not isinstance(value, str) and len(value) != len(old):
+                    raise PopulationError(complaint(f"{frame}.{column}", f"{len(value)} values", f"{len(old)} values"))
+                rows.append({"parameter": f"{frame}.{column}", "role": "input", **by_caller})
+            frames[frame] = old.assign(**dict(new))
+        noted = [*self.account.to_dict("records"), *rows]
+        changed: dict[str, Any] = {**frames, "account": pd.DataFrame(noted, columns=list(ACCOUNT_COLUMNS))}
+        return replace(self, **changed)

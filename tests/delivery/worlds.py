@@ -1,0 +1,200 @@
+"""Random Worlds for property tests: small, and with every feature of the model somewhere among them.
+
+Coarse worlds have a clock of whole seconds, so that events fall on the same instant all the time; fine
+ones draw their times from distributions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.delivery import world as w
+from sim.delivery.draws import name_key
+from sim.delivery.quantiles import quantile_table, tail_knots, unit_table
+from sim.delivery.rules import HOUR_TICKS, UNIT_BITS
+from sim.policy.profiles import esa
+from sim.results.labels import Labels
+from sim.terms import Demand, Seen, Setting, Stage
+
+Int64 = NDArray[np.int64]
+S = 1_000_000
+WHOLE = 1 << 32
+CLEAR, VERIFY = int(Demand.CLEAR), int(Demand.VERIFY)
+
+
+def ints(values: object) -> Int64:
+    return np.asarray(values, dtype=np.int64)
+
+
+def starts(counts: Int64) -> Int64:
+    return ints(np.concatenate([[0], np.cumsum(counts)]))
+
+
+def threshold(rate: object) -> Int64:
+    return np.rint(np.asarray(rate, dtype=np.float64) * WHOLE).astype(np.int64)
+
+
+def constant_table() -> Int64:
+    return np.full(2 * len(tail_knots()), 1 << UNIT_BITS, dtype=np.int64)
+
+
+class LogNormal:
+    def __init__(self, sigma: float) -> None:
+        self.sigma = sigma
+
+    def ppf(self, probability: NDArray[np.float64], /) -> NDArray[np.float64]:
+        from scipy.special import ndtri
+
+        return np.asarray(np.exp(self.sigma * ndtri(probability)))
+
+
+def random_world(seed: int, *, coarse: bool = True, messages: int = 40, setting: Setting | None = None) -> w.World:
+    """Return a world of one to four destinations under random policies, limits, failures and switches."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 5))
+    hosts = int(rng.integers(1, 6))
+    pool = rng.integers(1, 4, hosts)
+    routes = rng.integers(1, 4, count)
+    by_route = rng.random(count) < 0.3
+    switches = esa.Switches(
+        pv_after_220=str(rng.choice(["clear", "fail"])),
+        starttls_5xx_required=str(rng.choice(["queue", "bounce"])),
+        tls_failure_next_mx=bool(rng.random() < 0.8),
+    )
+    tables = esa.tables(switches)
+    settings = rng.integers(0, 6, count) if setting is None else np.full(count, int(setting))
+    backends = _backends(rng, pool)
+    slot_owner = np.where(by_route, routes, 1)
+    slot_start = starts(slot_owner)
+    owner = np.repeat(np.arange(count), routes)
+    position = np.arange(routes.sum()) - starts(routes)[owner]
+    route_host = rng.integers(0, hosts, routes.sum())
+    seen_start = starts(pool[route_host])
+    profile = rng.integers(1, 4, count)
+    waits = [rng.choice([1, 2, 5, 20, 60], n) * S for n in profile]
+    trace, trace_start = _trace(rng, count, messages, coarse)
+    return w.World(
+        destinations=w.Destinations(
+            key=ints([name_key(f"d{i}.example") for i in range(count)]),
+            gap_ticks=np.zeros(count, dtype=np.int64),
+            trace_start=trace_start,
+            demand=ints(tables.demand[settings]),
+            dns_stage=ints(rng.choice([-1, -1, -1, -1, -1, -1, int(Stage.NXDOMAIN), int(Stage.NULL_MX)], count)),
+            dns_temporary=threshold(rng.choice([0.0, 0.0, 0.2], count)),
+            persistent_4yz=threshold(rng.choice([0.0, 0.1], count)),
+            first_4yz=threshold(rng.choice([0.1, 0.4], count)),
+            refused_5yz=threshold(rng.choice([0.4, 0.5], count)),
+            new_pair=threshold(np.full(count, 0.5)),
+            greylist_us=ints(rng.choice([0, 0, 3, 40], count) * S),
+            max_messages=ints(rng.choice([1, 2, 5, 50], count)),
+            lifetime_us=ints(rng.choice([10, 60, 400], count) * S),
+            max_retries=ints(rng.choice([0, 1, 3, 100], count)),
+            wait_start=starts(profile)[:-1],
+            wait_stop=starts(profile)[1:],
+            route_start=starts(routes),
+        ),
+        routes=w.Routes(
+            host=ints(route_host),
+            preference=ints(np.sort(rng.integers(0, 2, routes.sum())) if rng.random() < 0.5 else position),
+            stripped=ints(rng.random(routes.sum()) < 0.1),
+            slot=ints(slot_start[owner] + np.where(by_route[owner], position, 0)),
+            seen_start=seen_start[:-1],
+        ),
+        slots=w.Slots(
+            connections=ints(rng.choice([1, 2, 4, 50], slot_owner.sum())),
+            recipients=ints(rng.choice([0, 0, 2, 5], slot_owner.sum())),
+            window_us=ints(rng.choice([5, 30], slot_owner.sum()) * S),
+        ),
+        hosts=_hosts(rng, hosts, pool, coarse),
+        backends=backends,
+        rules=_rules(rng, tables.outcome[:, :, 0], tables.reason),
+        tables=_tables(coarse),
+        seen_tls=ints(rng.choice([Seen.UNTRUSTED, Seen.EXPIRED, Seen.MISMATCH, Seen.VERIFIED], seen_start[-1])),
+        waits_us=ints(np.concatenate(waits)),
+        trace=trace,
+        labels=labels_for(count, hosts, settings, route_host),
+    )
+
+
+def labels_for(count: int, hosts: int, settings: Int64, route_host: Int64) -> Labels:
+    return Labels(
+        domains=tuple(f"d{i}.example" for i in range(count)),
+        providers=("none",) * count,
+        entries=("(Default)",),
+        entry_of=np.zeros(count, dtype=np.int64),
+        setting_of=ints(settings),
+        hosts=tuple(f"mx{i}.example" for i in range(hosts)),
+        route_host=ints(route_host),
+    )
+
+
+def with_rules(world: w.World, **changes: int) -> w.World:
+    """Return a world with other switches."""
+    return replace(world, rules=replace(world.rules, **changes))
+
+
+def _trace(rng: np.random.Generator, count: int, messages: int, coarse: bool) -> tuple[Int64, Int64]:
+    per_destination = rng.integers(1, messages + 1, count)
+    span = int(rng.choice([3, 30, 300]))
+    rows = []
+    for n in per_destination:
+        times = np.sort(rng.integers(0, span, n) * S if coarse else rng.integers(0, span * S, n))
+        rows.append(np.stack([times, rng.integers(0, 50_000, n), rng.choice([1, 1, 2, 3, 7], n)], axis=1))
+    return ints(np.concatenate(rows)), starts(per_destination)
+
+
+def _hosts(rng: np.random.Generator, hosts: int, pool: Int64, coarse: bool) -> w.Hosts:
+    return w.Hosts(
+        key=ints([name_key(f"mx{i}.example") for i in range(hosts)]),
+        rtt_us=ints(rng.choice([1, 2], hosts) * S if coarse else rng.integers(1, 2 * S, hosts)),
+        us_per_mib=ints(np.zeros(hosts) if coarse else rng.integers(0, 4 * S, hosts)),
+        accept_us=ints(rng.choice([0, 1, 5], hosts) * S),
+        accept_table=np.zeros(hosts, dtype=np.int64),
+        outage_us=ints(rng.choice([20, 60], hosts) * S),
+        outage_cycle_us=ints(rng.choice([0, 0, 200], hosts) * S),
+        unreachable_us=ints(rng.choice([1, 10, 90], hosts) * S),
+        backend_start=starts(pool),
+    )
+
+
+def _backends(rng: np.random.Generator, pool: Int64) -> w.Backends:
+    total = int(pool.sum())
+    stage = np.cumsum(rng.dirichlet(np.full(10, 0.3), total)[:, :9], axis=1)
+    healthy = rng.random(total) < 0.5
+    stage[healthy] *= 0.1
+    chosen = np.concatenate([threshold(np.arange(1, n + 1) / n) for n in pool])
+    return w.Backends(chosen=chosen, stage=threshold(stage), handshake_round_trips=ints(rng.integers(1, 3, total)))
+
+
+def _rules(rng: np.random.Generator, outcome: NDArray[np.uint8], reason: NDArray[np.uint8]) -> w.Rules:
+    return w.Rules(
+        outcome=ints(outcome),
+        reason=ints(reason),
+        host_waits_us=ints(rng.choice([1, 4, 20], int(rng.integers(1, 4))) * S),
+        idle_us=int(rng.choice([1, 5, 30])) * S,
+        dns_us=int(rng.choice([0, 1])) * S,
+        dns_timeout_us=int(rng.choice([1, 5])) * S,
+        window_us=86_400 * S,
+        until_us=-1,
+        messages_per_opening=int(rng.choice([1, 1, 3])),
+        max_connections=10_000,
+        new_mail_probes=int(rng.random() < 0.3),
+        success_releases_all=int(rng.random() < 0.3),
+        expire_at_lifetime=int(rng.random() < 0.3),
+    )
+
+
+def _tables(coarse: bool) -> w.Tables:
+    accept = constant_table() if coarse else unit_table(LogNormal(0.8), what="acceptance")
+    return w.Tables(
+        gap=constant_table(),
+        outage=constant_table(),
+        accept=accept[None, :],
+        size_bytes=quantile_table(LogNormal(1.0), scale=20_000.0, what="size"),
+        recipients_below=ints([WHOLE]),
+        recipients=ints([1]),
+        ticks_before_hour=ints(np.arange(169) * HOUR_TICKS),
+    )

@@ -1,0 +1,87 @@
+"""Tables are read as they are printed, and a slip in one is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.errors import PolicyError
+from sim.policy.profiles.esa import tables
+from sim.policy.text_tables import (
+    evidence_text,
+    format_table,
+    grid_text,
+    read_columns,
+    read_evidence,
+    read_table,
+)
+from sim.terms import Chain, Demand, NameRule, Outcome, Seen, Setting, Stage, TlsVersion
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_printed_table_is_read_back(seed: int) -> None:
+    codes = np.random.default_rng(seed).integers(0, len(Outcome), (len(Seen), len(Demand)), dtype=np.uint8)
+    text = grid_text("seen", codes, rows=Seen, columns=Demand, cells=Outcome)
+    assert (read_table(text, rows=Seen, columns=Demand, cells=Outcome).codes == codes).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, len(Seen)))
+def test_a_printed_table_of_evidence_is_read_back(seed: int, classes: int) -> None:
+    shape = (len(Stage), 2, len(Chain), 2)
+    seen = np.random.default_rng(seed).integers(0, classes, shape, dtype=np.uint8)
+    assert (read_evidence(evidence_text(seen)) == seen).all()
+    assert (read_evidence(evidence_text(tables().seen)) == tables().seen).all()
+
+
+TEXT = """
+    rule   | none        | verify        | hosted
+    SSLv3  | clear       | encrypted ?   | verified
+    TLSv1.0| clear       | Encrypted ?pv | verified
+    TLSv1.1| clear       | encrypted     | verified
+    TLSv1.2| retry later | encrypted     | verified
+    TLSv1.3| clear       | encrypted     | verified ?pv
+"""
+
+
+def test_marks_say_which_cells_no_source_settles() -> None:
+    grid = read_table(TEXT, rows=TlsVersion, columns=NameRule, cells=Outcome)
+    assert grid.codes[3].tolist() == [Outcome.RETRY, Outcome.DELIVER_ENCRYPTED, Outcome.DELIVER_VERIFIED]
+    assert np.argwhere(grid.marks["pv"]).tolist() == [[1, 1], [4, 2]]
+    assert np.argwhere(grid.marks[""]).tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("retry later", "retry latr", "table cell (Outcome) = 'retry latr'; .*Did you mean 'retry later'?"),
+        ("TLSv1.2", "TLSv1.3", "table order (TlsVersion) = 'SSLv3, TLSv1.0, TLSv1.1, TLSv1.3, TLSv1.3'"),
+        ("verify        | hosted", "hosted | verify", "table order (NameRule) = 'none, hosted, verify'"),
+        ("| verified\n    TLSv1.0", "\n    TLSv1.0", "table row = 'SSLv3 | clear | encrypted ?'; allowed: 4 cells"),
+    ],
+)  # fmt: skip
+def test_a_slip_is_told(old: str, new: str, told: str) -> None:
+    with pytest.raises(PolicyError) as fault:
+        read_table(TEXT.replace(old, new), rows=TlsVersion, columns=NameRule, cells=Outcome)
+    begin, _, end = told.partition(".*")
+    assert str(fault.value).startswith(begin)
+    assert str(fault.value).endswith(end)
+
+
+def test_other_slips_are_told() -> None:
+    with pytest.raises(PolicyError, match="no heading"):
+        read_table(" \n", rows=Seen, columns=Demand, cells=Outcome)
+    with pytest.raises(PolicyError, match="table heading"):
+        read_columns("a | b | c\n", rows=Setting, columns=(Demand,))
+    printed = evidence_text(tables().seen)
+    with pytest.raises(PolicyError, match=r"rows for the evidence = 'null-mx, .*: 0'; allowed: 1"):
+        read_evidence("\n".join(line for line in printed.splitlines() if not line.startswith("null-mx")))
+    with pytest.raises(PolicyError, match=r"rows for the evidence = 'null-mx, .*: 2'; allowed: 1"):
+        read_evidence(printed + "null-mx | any | any | any | verified\n")
+    with pytest.raises(PolicyError, match=r"table cell = 'nul-mx'.*Did you mean 'null-mx'"):
+        read_evidence(printed.replace("null-mx", "nul-mx"))
+
+
+def test_a_table_ends_no_line_in_blanks() -> None:
+    assert format_table(["a", "long heading"], [["x", "y"]], indent="  ") == "  a | long heading\n  x | y\n"

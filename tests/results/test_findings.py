@@ -1,0 +1,128 @@
+"""What charts say, computed from frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sim.results import findings
+from sim.terms import Fate
+
+Shares = tuple[float, float, float, float, float]
+NO: Shares = (0.98, 0, 0, 0.02, 0)
+PREFERRED: Shares = (0.032, 0.949, 0, 0.019, 0)
+REQUIRED: Shares = (0, 0.96, 0, 0.04, 0)
+
+
+def frame(*bars: tuple[str, str, Shares]) -> pd.DataFrame:
+    rows = [(s, r, fate.label, shares[fate]) for s, r, shares in bars for fate in Fate]
+    return pd.DataFrame(rows, columns=["setting", "reading", "fate", "share"])
+
+
+def test_the_price_of_required_is_what_bounces() -> None:
+    told = findings.fates(frame(("No", "", NO), ("Preferred", "", PREFERRED), ("Required", "", REQUIRED)))
+    assert told == (
+        "Required keeps all mail out of the clear at the price of 4.0 % bounced;"
+        " Preferred leaves 3.2 % in clear and bounces 1.9 %"
+    )
+
+
+def test_readings_of_a_setting_become_a_range() -> None:
+    other: Shares = (0.032, 0.9, 0, 0.068, 0)
+    told = findings.fates(frame(("Preferred", "a", PREFERRED), ("Preferred", "b", other), ("Required", "", REQUIRED)))
+    assert told.endswith("Preferred leaves 3.2 % in clear and bounces 1.9 to 6.8 %")
+    assert "Required keeps all mail out of the clear and bounces 4.0 %" in told
+
+
+def test_no_price_is_claimed_where_nothing_more_bounces() -> None:
+    told = findings.fates(frame(("Preferred", "", PREFERRED), ("Required", "", (0, 1, 0, 0, 0))))
+    assert told == "Required keeps all mail out of the clear and bounces none; Preferred leaves 3.2 % in clear"
+    told = findings.fates(frame(("Preferred", "", (0.1, 0.9, 0, 0, 0)), ("Required", "", REQUIRED)))
+    assert told.endswith("at the price of 4.0 % bounced; Preferred leaves 10 % in clear and bounces none")
+
+
+def test_clear_text_under_a_strict_setting_is_never_called_kept() -> None:
+    told = findings.fates(frame(("Preferred", "", PREFERRED), ("Required", "", (0.01, 0.95, 0, 0.04, 0))))
+    assert "keeps" not in told
+
+
+def test_the_strict_setting_that_bounces_least_speaks() -> None:
+    told = findings.fates(
+        frame(("Preferred", "", PREFERRED), ("Required - Verify", "", (0, 0, 0.6, 0.4, 0)), ("Required", "", REQUIRED))
+    )
+    assert told.startswith("Required keeps")
+
+
+def test_one_bar_names_its_fates() -> None:
+    assert findings.fates(frame(("Required", "", REQUIRED))) == "Required: 96 % encrypted; 4.0 % bounced"
+    told = findings.fates(frame(("All mail", "", (0.1, 0.2, 0.6, 0.1, 0)), ("No", "5 % of mail", NO)))
+    assert told == "All mail: 10 % in clear; 20 % encrypted, not verified; 60 % encrypted and verified; 10 % bounced"
+    assert findings.fates(frame()) == "No mail was injected"
+
+
+def test_an_unknown_fate_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"fate = 'bouncd'.*Did you mean 'bounced'"):
+        findings.fate_of("bouncd")
+    assert findings.fate_of("in_clear") is findings.fate_of("in clear") is Fate.IN_CLEAR
+
+
+def queue(*queued: int) -> pd.DataFrame:
+    return pd.DataFrame({"time_h": np.arange(1, len(queued) + 1) / 2, "queued_messages": queued})
+
+
+def test_the_queue_s_peak_and_end() -> None:
+    events = [(0.5, "outage begins"), (2.0, "outage ends")]
+    assert findings.queue(queue(0, 10, 1200, 3, 0)) == (
+        "The queue peaks at 1,200 messages 1.5 h after the start and is empty at 2.5 h"
+    )
+    assert "1.0 h after “outage begins”" in findings.queue(queue(0, 10, 1200, 3, 0), events)
+    assert "at “outage ends”" in findings.queue(queue(0, 10, 12, 30, 0), events)
+    assert findings.queue(queue(0, 9, 3)).endswith("is at 3 at the end")
+    assert findings.queue(queue(0, 9, 30)) == "The queue grows to 30 messages until the end, 1.5 h after the start"
+    assert findings.queue(queue(0, 0)) == "No mail waits at the end of any interval"
+
+
+def delay(**curves: list[tuple[float, float]]) -> pd.DataFrame:
+    rows = [(name, *point) for name, points in curves.items() for point in points]
+    return pd.DataFrame(rows, columns=["curve", "time_s", "undelivered_share"])
+
+
+def test_when_half_and_nearly_all_has_left() -> None:
+    fast, slow = [(0, 1), (1.2, 0.4), (600, 0.0)], [(0, 1), (1.2, 0.45), (600, 0.041)]
+    assert findings.delay(delay(No=fast)) == "Half of the mail is delivered within 1.2 s, 99 % within 10 min"
+    assert findings.delay(delay(No=fast, Required=slow)) == (
+        "Under No half of the mail is delivered within 1.2 s, 99 % within 10 min; under Required 4.1 % is undelivered"
+        " at the end"
+    )
+    assert findings.delay(delay(Required=slow)).endswith("within 1.2 s; 4.1 % is undelivered at the end")
+    assert findings.delay(delay(Required=[(0, 1)])) == "100 % of the mail is undelivered at the end"
+    assert findings.delay(delay()) == "No mail was delivered"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0"), (1e-5, "<0.1"), (0.0949, "9.5"), (0.0996, "10"), (0.43, "43"), (0.996, "99.6"), (0.99999, ">99.9"),
+     (1, "100"), (0.001, "0.1")],
+)  # fmt: skip
+def test_percentages_are_short_and_never_wrongly_none_or_all(share: float, text: str) -> None:
+    assert findings.percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (0.35, "350 ms"), (1.24, "1.2 s"), (600, "10 min"), (5400, "1.5 h"), (86_400, "24 h"),
+     (259_200, "3 days")],
+)  # fmt: skip
+def test_durations_in_units_people_think_in(seconds: float, text: str) -> None:
+    assert findings.duration(seconds) == text
+
+
+def test_captions_say_what_varied_and_leave_out_what_is_not_known() -> None:
+    told = findings.caption(n=5, seed=1, population="alexa-2015", weighting="message", messages=200_000, domains=5_000)
+    assert told == (
+        "5 replications, chance and population varied, 95 % intervals; 200,000 messages;"
+        " population alexa-2015 weighted by message; 5,000 destinations; seed 1."
+    )
+    assert findings.caption(n=1, until_s=7200) == "One replication, no intervals; censored at 2 h."
+    assert findings.caption() == ""
