@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from sim.errors import ScenarioError, complaint
 from sim.policy.destinations import DestinationControls
 from sim.policy.profiles.esa import Switches
 from sim.terms import Setting, TlsVersion
 from sim.world.population import Population
+from sim.world.shapes import Shape
 from sim.world.workload import Workload
-
-if TYPE_CHECKING:
-    from sim.delivery.quantiles import Distribution
 
 SENDERS = ("esa",)
 #: No release of the gateway is named for the change; esa.md: 1.0 before 2020, 1.2 after (unconfirmed).
@@ -85,7 +83,7 @@ class Scenario:
     switches: Switches = field(default_factory=Switches)
     delivery: DeliverySwitches = field(default_factory=DeliverySwitches)
     minimum_tls: TlsVersion | None = None
-    acceptance: Distribution | None = None
+    acceptance: Shape | None = None
 
     def __post_init__(self) -> None:
         if self.sender not in SENDERS:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim.delivery import world as w
 from sim.delivery.draws import name_key
-from sim.delivery.quantiles import Distribution, count_thresholds, quantile_table, unit_table
+from sim.delivery.quantiles import count_thresholds, quantile_table, unit_table
 from sim.delivery.rules import HOUR_TICKS, HOUR_US
 from sim.errors import ScenarioError
 from sim.policy.decide import Tables as PolicyTables
@@ -20,6 +20,7 @@ from sim.policy.profiles import esa
 from sim.results.labels import Labels
 from sim.scenario import Scenario
 from sim.terms import Dns, LimitType, NameRule, Stage, TlsVersion
+from sim.world.shapes import Shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +92,7 @@ def compile_world(scenario: Scenario) -> w.World:
             setting_of=settings,
             hosts=tuple(population.hosts["host"].tolist()),
             route_host=_int(population.routes["host"]),
+            entry_settings=_column([e.tls for e in entries]),
         ),
     )
 
@@ -303,7 +305,7 @@ def _acceptance(scenario: Scenario) -> tuple[Int64, Int64]:
     if scenario.acceptance is not None:
         return unit_table(scenario.acceptance, what="acceptance")[None, :], np.zeros(len(sigma), dtype=np.int64)
     different, row = np.unique(sigma, return_inverse=True)
-    shapes: list[Distribution] = [_LogNormal(float(s)) for s in different]
+    shapes: list[Shape] = [_LogNormal(float(s)) for s in different]
     return np.stack([unit_table(s, what="acceptance") for s in shapes]), row.astype(np.int64)
 
 

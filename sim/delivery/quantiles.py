@@ -1,4 +1,4 @@
-"""Distributions become integer tables once, so that no engine ever takes a logarithm.
+"""Shapes become integer tables once, so that no engine ever takes a logarithm.
 
 Continuous quantities get a quantile table (see :func:`sim.delivery.rules.quantile`), counts get thresholds.
 Any object with a ``ppf`` will do: a frozen ``scipy.stats`` distribution, or one of the project's own.
@@ -6,26 +6,18 @@ Any object with a ``ppf`` will do: a frozen ``scipy.stats`` distribution, or one
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sim.delivery.rules import CELL_BITS, UNIT_BITS
 from sim.errors import WorkloadError
+from sim.world.shapes import Shape
 
 Int64 = NDArray[np.int64]
 Float = NDArray[np.float64]
 
 _CELLS = 1 << CELL_BITS
 _TOP = (1 << 32) - 1
-
-
-class Distribution(Protocol):
-    """What a table is made from: quantiles at probabilities in 0..1."""
-
-    def ppf(self, probability: Float, /) -> ArrayLike:
-        """Return the quantiles."""
 
 
 def tail_knots() -> Int64:
@@ -35,7 +27,7 @@ def tail_knots() -> Int64:
     return np.concatenate([first, *octaves, np.array([1 << 31], dtype=np.int64)])
 
 
-def quantile_table(distribution: Distribution, *, scale: float, what: str) -> Int64:
+def quantile_table(distribution: Shape, *, scale: float, what: str) -> Int64:
     """Return the knots of a quantile table, lower half then upper half.
 
     Parameters
@@ -62,7 +54,7 @@ def quantile_table(distribution: Distribution, *, scale: float, what: str) -> In
     return table
 
 
-def count_thresholds(distribution: Distribution, *, what: str, most: int = 1_000) -> tuple[Int64, Int64]:
+def count_thresholds(distribution: Shape, *, what: str, most: int = 1_000) -> tuple[Int64, Int64]:
     """Return thresholds (of 2**32) and values of a whole-number quantity: value ``i`` is drawn below threshold ``i``.
 
     Raises
@@ -83,7 +75,7 @@ def count_thresholds(distribution: Distribution, *, what: str, most: int = 1_000
     return thresholds, kept.astype(np.int64)
 
 
-def unit_table(distribution: Distribution, *, what: str) -> Int64:
+def unit_table(distribution: Shape, *, what: str) -> Int64:
     """Return the table of a dimensionless factor in fixed point (``UNIT_BITS``)."""
     return quantile_table(distribution, scale=float(1 << UNIT_BITS), what=what)
 
@@ -100,11 +92,11 @@ def quantiles_of_many(table: Int64, word: Int64) -> Int64:
     return low + ((table[cell + 1] - low) * (tail & ((1 << shift) - 1)) >> shift)
 
 
-def _ppf(distribution: Distribution, probability: Float) -> Float:
+def _ppf(distribution: Shape, probability: Float) -> Float:
     return np.asarray(distribution.ppf(probability), dtype=np.float64)
 
 
-def _words_up_to(distribution: Distribution, values: Float) -> Int64:
+def _words_up_to(distribution: Shape, values: Float) -> Int64:
     """Return, for each value, how many words have a quantile of at most that value (one bisection for all)."""
     low, high = np.full(len(values), -1, dtype=np.int64), np.full(len(values), 1 << 32, dtype=np.int64)
     for _ in range(33):

@@ -8,18 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import simpy
 
 from sim.delivery import rules
-from sim.delivery.clock import Occurrence
+from sim.delivery.clock import Occurrence, OrderedEnvironment
+from sim.delivery.lists import Lists, RowBuffer
 from sim.delivery.mail import ACCEPTED, REFUSED, Letter
 from sim.delivery.rules import Rank
 from sim.terms import Bounce, Fate, Outcome, Reason
 
-if TYPE_CHECKING:
-    from sim.delivery.reference import Reference
 
 _NEVER = -1
 _BOUNCED, _QUEUED = int(Fate.BOUNCED), int(Fate.QUEUED)
@@ -90,10 +89,32 @@ class Limit:
         return recipients <= rules.window_room(now_us, self.begins_us, self.used, self.window_us, self.recipients)
 
 
+class Engine(Protocol):
+    """What a destination asks of the engine it is part of."""
+
+    lists: Lists
+    env: OrderedEnvironment
+    rows: RowBuffer
+    limits: list[Limit]
+    open_connections: int
+
+    def plan(self, destination: Destination, message: Message) -> tuple[int, list[int]]:
+        """Draw a pass for a message: the word of its look-up, and the order of its routes."""
+
+    def begin(self, destination: Destination, connection: Connection) -> None:
+        """Let a connection open."""
+
+    def connection_opened(self) -> None:
+        """Count one more open connection."""
+
+    def transfer_us(self, destination: Destination, message: Message, host: int) -> int:
+        """Return how long an accepted message takes."""
+
+
 class Destination:
     """The queue of one domain (RFC 5321 section 4.5.4.1), as ``docs/model.md`` describes it."""
 
-    def __init__(self, index: int, engine: Reference) -> None:
+    def __init__(self, index: int, engine: Engine) -> None:
         lists = engine.lists
         self.index, self.engine = index, engine
         routes = range(lists.route_start[index], lists.route_start[index + 1])
@@ -464,6 +485,8 @@ class Destination:
         connection.outcome = outcome
         if outcome == Outcome.BOUNCE_ALL:
             self._opening_ended(connection)
+            if self.probe is connection:
+                self.probe = None
             while (message := self.oldest()) is not None:
                 self._bounce(message, connection, Bounce.DNS)
             self._record(connection)

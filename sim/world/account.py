@@ -48,7 +48,7 @@ class Drawn:
         untrusted = self.completing(SELF_SIGNED, UNKNOWN_ISSUER, EXPIRED)
         return self.completing(code) / untrusted if untrusted else float("nan")
 
-    def of_hosts(self, flagged: Bool) -> float:
+    def of_hosts(self, flagged: Bool | Float) -> float:
         """Return the share of MX hosts whose operator is flagged: one vote a host."""
         return float(np.mean(flagged[self.ops.host_of]))
 
@@ -115,7 +115,7 @@ _CHECKS: dict[str, Callable[[Drawn], float]] = {
 def account_rows(
     figures: Figures, to: Destinations, ops: Operators, states: States, dns: Int64, greylists: Bool
 ) -> list[dict[str, Any]]:
-    """Return one row a figure: input figures, named providers, then the figures that serve as checks.
+    """Return one row a figure: input figures, named providers, figures that serve as checks, views by weighting.
 
     ``achieved`` is what the drawn population has where the figure is a share of it; a marginal that the named head
     makes unreachable says so in ``note``.
@@ -129,6 +129,23 @@ def account_rows(
         rows.append(_row(figure, "input", achieved, given=parameter in figures.given))
     rows += _provider_rows(figures, drawn)
     rows += [_row(f, "check", _CHECKS[f.parameter](drawn), given=False) for f in figures.checks()]
+    return rows + _views(drawn)
+
+
+def _views(drawn: Drawn) -> list[dict[str, Any]]:
+    """Return the same two shares under three weightings: they differ, and none is wrong."""
+    states, mail = drawn.states, drawn.to.messages
+    once = np.ones(len(mail))
+    rows = []
+    for fact, flagged in (("completes STARTTLS", states.joint > NONE), ("strictly valid", states.joint == MATCH)):
+        by_operator = flagged * states.completes
+        shares = (
+            ("message", drawn.of_domains(by_operator, mail)),
+            ("domain", drawn.of_domains(by_operator, once)),
+            ("mx", drawn.of_hosts(by_operator)),
+        )
+        common = {"role": "view", "unit": "share", "status": "drawn", "source": "this population"}
+        rows += [{"parameter": fact, "weighting": w, "achieved": share, **common} for w, share in shares]
     return rows
 
 

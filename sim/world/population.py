@@ -40,8 +40,8 @@ class Population:
         san_present, san_mx, cn_mx, san_ptr, cn_ptr.
     routes : (domain, MX host) in domain order, preference ascending: domain, host (row numbers), preference,
         stripped (the path removes STARTTLS, persistently), san_domain, cn_domain (certificate names the domain).
-    account : the figures used: parameter, role (input, provider, check, file), value, achieved, unit, weighting,
-        status (measured, inferred, assumed, given), source, note.
+    account : the figures used: parameter, role (input, provider, check, view, file), value, achieved, unit, weighting,
+        status (measured, inferred, assumed, given, drawn), source, note.
     messages_are_counts : whether ``messages`` are messages a day, and not only weights.
 
     Examples

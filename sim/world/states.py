@@ -81,7 +81,7 @@ def draw_states(ops: Operators, figures: Figures, chance: Chance) -> States:
     completes = summed(ops.host_of, ops.first_share * host_completes, len(ops.kind))
     joint = _joint(ops, figures, chance, completes)
     tls = (joint > NONE)[ops.host_of]
-    load = (ops.weight[ops.host_of] * ops.first_share * tls)[backend_of] * weight * works
+    versions = _versions(ops, figures, chance, ops.weight * completes * (joint > NONE))
     san_present, own_san, own_cn = _identity(ops, figures, chance, joint)
     names_mx = CLASS_NAMES_MX[joint][ops.host_of]
     network, stripped = _networks(ops, figures, chance)
@@ -90,7 +90,7 @@ def draw_states(ops: Operators, figures: Figures, chance: Chance) -> States:
         completes=completes,
         backend_of=backend_of,
         odd=odd & tls[backend_of],
-        version=_versions(ops, figures, chance, backend_of, load),
+        version=versions[ops.host_of[backend_of]],
         backend_weight=weight,
         san_present=san_present,
         own_san=own_san,
@@ -184,22 +184,21 @@ def _own_targets(left: Float, strict: float) -> Float:
     return np.concatenate([[shares[NONE], tls * strict], tls * (1 - strict) * spread])
 
 
-def _versions(ops: Operators, figures: Figures, chance: Chance, backend_of: Int64, load: Float) -> Int64:
-    """Draw a TLS version a back end; ``load`` is the preset's weight of what it carries over TLS."""
+def _versions(ops: Operators, figures: Figures, chance: Chance, load: Float) -> Int64:
+    """Draw a TLS version an operator; ``load`` is the preset's weight of what it carries over TLS.
+
+    One draw an operator and not a back end: units lighter than one domain would come last in the quota walk and take
+    what rounding leaves of the rarest versions, and the lightest by domain (an ISP's pool) are the heaviest by mail.
+    """
     versions = np.array(list(VERSION_SHARES), dtype=np.int64)
     shares = np.array([figures.number(p) for p in VERSION_SHARES.values()])
     stated_by = np.array([-1 if p.tls_version is None else p.tls_version for p in figures.providers], dtype=np.int64)
-    provider = ops.provider[ops.host_of[backend_of]]
-    stated = np.where(provider >= 0, stated_by[provider], -1)
-    fixed = np.bincount(np.maximum(stated, 0), weights=np.where(stated >= 0, load, 0.0), minlength=len(versions))
+    version = np.where(ops.provider >= 0, stated_by[ops.provider], -1)
+    stated = version >= 0
+    fixed = np.bincount(np.maximum(version, 0), weights=np.where(stated, load, 0.0), minlength=len(versions))
     left = np.maximum(shares / shares.sum() * load.sum() - fixed[versions], 0.0)
-    free = np.flatnonzero(stated < 0)
-    place = np.arange(len(backend_of)) - np.searchsorted(backend_of, backend_of)
-    with np.errstate(over="ignore"):
-        keys = ops.host_keys[backend_of] + place.astype(np.uint64)
-    drawn = quota_walk(load[free], left if left.sum() > 0 else shares, chance.uniform(keys[free], "TLS version"))
-    version = stated.copy()
-    version[free] = versions[drawn]
+    uniform = chance.uniform(ops.keys[~stated], "TLS version")
+    version[~stated] = versions[quota_walk(load[~stated], left if left.sum() > 0 else shares, uniform)]
     return version
 
 
