@@ -46,26 +46,24 @@ class Outages:
     def __init__(self, lists: Lists, seed: int) -> None:
         self._lists = lists
         self._keys = round_keys(seed, Stream.OUTAGE)
-        self._drawn: dict[tuple[int, int], tuple[int, int]] = {}
+        #: Per host: the cycle drawn last, then the beginning and length of its outage and of the one before.
+        self._drawn: list[tuple[int, int, int, int, int]] = [(-1, 0, 0, 0, 0)] * len(lists.host_key)
 
     def covers(self, host: int, now_us: int) -> bool:
-        """Tell whether the host is down now; an outage may reach into the cycle after its own."""
-        cycle_us = self._lists.outage_cycle_us[host]
-        if not cycle_us:
-            return False
-        cycle = now_us // cycle_us
-        return is_down(now_us, *self._outage(host, cycle)) or is_down(now_us, *self._outage(host, cycle - 1))
+        """Tell whether a host that has outages is down now; one may reach into the cycle after its own."""
+        cycle = now_us // self._lists.outage_cycle_us[host]
+        drawn = self._drawn[host]
+        if drawn[0] != cycle:
+            drawn = self._drawn[host] = (cycle, *self._outage(host, cycle), *self._outage(host, cycle - 1))
+        _, begins, lasts, began, lasted = drawn
+        return is_down(now_us, begins, lasts) or is_down(now_us, began, lasted)
 
     def _outage(self, host: int, cycle: int) -> tuple[int, int]:
-        outage = self._drawn.get((host, cycle))
-        if outage is None:
-            lists = self._lists
-            at, length, _, _ = words(self._keys, lists.host_key[host], cycle)
-            cycle_us = lists.outage_cycle_us[host]
-            lasts_us = scaled(lists.outage_us[host], quantile(lists.outage_table, length), UNIT_BITS)
-            outage = cycle * cycle_us + share_of(cycle_us, at), min(lasts_us, cycle_us)
-            self._drawn[host, cycle] = outage
-        return outage
+        lists = self._lists
+        at, length, _, _ = words(self._keys, lists.host_key[host], cycle)
+        cycle_us = lists.outage_cycle_us[host]
+        lasts_us = scaled(lists.outage_us[host], quantile(lists.outage_table, length), UNIT_BITS)
+        return cycle * cycle_us + share_of(cycle_us, at), min(lasts_us, cycle_us)
 
 
 class RowBuffer:

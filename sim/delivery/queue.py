@@ -45,26 +45,6 @@ class Message:
 
 
 @dataclass(eq=False, slots=True)
-class Connection:
-    """One connection to a destination, from the moment it takes a slot until it gives it back."""
-
-    ordinal: int
-    opener: Message
-    opening: int  #: the opener's n-th
-    dns_word: int
-    routes: list[int]
-    route: int
-    opened_us: int
-    turn: Occurrence
-    established_us: int = _NEVER
-    idle_since_us: int = _NEVER
-    idle_timer: bool = False
-    carried: int = 0
-    outcome: int = 0
-    reason: int = 0
-
-
-@dataclass(eq=False, slots=True)
 class Limit:
     """The counters of one slot: connections in use, and the window of recipients."""
 
@@ -77,16 +57,33 @@ class Limit:
     wakes_us: int = _NEVER
 
     def admits(self, now_us: int, recipients: int) -> bool:
-        """Tell whether a message with so many recipients may start now."""
-        if not self.recipients:
-            return True
+        """Tell whether a message with so many recipients may start now (where recipients are limited)."""
         return rules.window_admits(now_us, self.begins_us, self.used, self.window_us, self.recipients, recipients)
 
     def has_room(self, now_us: int, recipients: int) -> bool:
         """Tell whether so many recipients fit into the window that stands now."""
-        if not self.recipients:
-            return True
         return recipients <= rules.window_room(now_us, self.begins_us, self.used, self.window_us, self.recipients)
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """One connection to a destination, from the moment it takes a slot until it gives it back."""
+
+    ordinal: int
+    opener: Message
+    opening: int  #: the opener's n-th
+    dns_word: int
+    routes: list[int]
+    route: int
+    limit: Limit
+    opened_us: int
+    turn: Occurrence
+    established_us: int = _NEVER
+    idle_since_us: int = _NEVER
+    idle_timer: bool = False
+    carried: int = 0
+    outcome: int = 0
+    reason: int = 0
 
 
 class Engine(Protocol):
@@ -96,6 +93,8 @@ class Engine(Protocol):
     env: OrderedEnvironment
     rows: RowBuffer
     limits: list[Limit]
+    touched: list[Destination]
+    now: int
     open_connections: int
 
     def plan(self, destination: Destination, message: Message) -> tuple[int, list[int]]:
@@ -117,13 +116,17 @@ class Destination:
     def __init__(self, index: int, engine: Engine) -> None:
         lists = engine.lists
         self.index, self.engine = index, engine
+        self.env, self.lists = engine.env, lists
         routes = range(lists.route_start[index], lists.route_start[index + 1])
         self.preference_groups = [list(g) for _, g in groupby(routes, key=lists.preference.__getitem__)]
         self.limits = engine.limits
+        self.order = list(routes) if all(len(g) == 1 for g in self.preference_groups) else None
+        self.limits_by_route = len({lists.slot[r] for r in routes}) > 1
         self.own_limits = [engine.limits[s] for s in sorted({lists.slot[r] for r in routes})]
         self.waits_us = lists.waits_us[lists.wait_start[index] : lists.wait_stop[index]]
         self.lifetime_us, self.max_retries = lists.lifetime_us[index], lists.max_retries[index]
         self.max_messages = lists.max_messages[index]
+        self.idle_us, self.eagerness = lists.rules.idle_us, lists.rules.messages_per_opening
         self.mail: dict[int, Message] = {}
         self.on_timer: set[int] = set()
         self.waiting = 0
@@ -150,7 +153,7 @@ class Destination:
         message = Message(letter)
         self.injected += 1
         self.mail[message.ordinal] = message
-        if self.down and self.engine.lists.rules.new_mail_probes:
+        if self.down and self.lists.rules.new_mail_probes:
             self.timer_us = _NEVER
         self.wait(message)
 
@@ -183,16 +186,20 @@ class Destination:
 
     def oldest(self) -> Message | None:
         """Return the oldest waiting message."""
-        return self._first(self._oldest, uncovered=False)
+        heap = self._oldest
+        while heap:
+            message = self.mail.get(heap[0])
+            if message is not None and message.waiting:
+                return message
+            heappop(heap)
+        return None
 
     def oldest_uncovered(self) -> Message | None:
         """Return the oldest waiting message no connection is being opened for."""
-        return self._first(self._uncovered, uncovered=True)
-
-    def _first(self, heap: list[int], *, uncovered: bool) -> Message | None:
+        heap = self._uncovered
         while heap:
             message = self.mail.get(heap[0])
-            if message is not None and message.waiting and not (uncovered and message.opening is not None):
+            if message is not None and message.waiting and message.opening is None:
                 return message
             heappop(heap)
         return None
@@ -201,7 +208,7 @@ class Destination:
         """Give a message its fate."""
         del self.mail[message.ordinal]
         self.done += 1
-        now = self.engine.env.now_us if now_us is None else now_us
+        now = self.engine.now if now_us is None else now_us
         self.engine.rows.message(
             (self.index, message.ordinal, message.arrival_us, now, message.size_bytes, message.recipients, int(fate),
              int(bounce), message.reason, message.route, message.verdicts, message.retries, message.deferral_events,
@@ -210,7 +217,7 @@ class Destination:
 
     def has_lapsed(self, message: Message) -> bool:
         """Tell whether a message has been in the queue for its whole lifetime."""
-        return self.engine.env.now_us >= message.arrival_us + self.lifetime_us
+        return self.engine.now >= message.arrival_us + self.lifetime_us
 
     # --- one dispatch after all events of an instant
 
@@ -218,26 +225,25 @@ class Destination:
         """Ask for a dispatch at the end of this instant."""
         if not self.dispatch_due:
             self.dispatch_due = True
-            env = self.engine.env
-            env.call_at(env.now_us, Rank.DISPATCH, self.index, 0, self.dispatch)
+            self.engine.touched.append(self)
 
-    def dispatch(self, _: simpy.Event) -> None:
+    def dispatch(self) -> None:
         """Give waiting mail to idle connections, open new ones, let lapsed mail go, set the timers."""
         self.dispatch_due = False
-        self.hand_out()
-        self.open_more()
-        if not self.down:
-            self.expire_waiting(covered=False)
+        if self.idle and self.waiting:
+            self.hand_out()
+        if self.waiting:
+            self.open_more()
+            if not self.down:
+                self.expire_waiting(covered=False)
+            self.watch_expiry()
         for connection in self.idle:
-            self.watch_idle(connection)
-        self.watch_expiry()
+            if not connection.idle_timer:
+                self.watch_idle(connection)
 
     def hand_out(self) -> None:
         """Give the oldest waiting mail to the connections that fell idle last."""
-        while self.idle:
-            message = self.oldest()
-            if message is None:
-                return
+        while self.idle and (message := self.oldest()) is not None:
             connection = self._idle_for(message)
             if connection is None:
                 return
@@ -245,36 +251,38 @@ class Destination:
             self.start(message, connection)
 
     def _idle_for(self, message: Message) -> Connection | None:
-        now = self.engine.env.now_us
+        now = self.engine.now
         for connection in reversed(self.idle):
-            limit = self.limit_of(connection.route)
-            if limit.admits(now, message.recipients):
+            limit = connection.limit
+            if not limit.recipients or limit.admits(now, message.recipients):
                 return connection
             self.wake_at_window(limit)
         return None
 
     def open_more(self) -> None:
         """Open a connection for each waiting message that has none, as far as limits allow."""
-        now = self.engine.env.now_us
-        while self._may_open():
-            message = self.oldest_uncovered()
-            if message is None or not any(limit.in_use < limit.connections for limit in self.own_limits):
+        now = self.engine.now
+        while self._may_open() and (message := self.oldest_uncovered()) is not None:
+            if not any([limit.in_use < limit.connections for limit in self.own_limits]):
                 return
             dns_word, routes = self.engine.plan(self, message)
             limit = self._first_free(routes)
-            if not limit.admits(now, message.recipients):
-                self.wake_at_window(limit)
+            if limit.recipients and not self._fits(message, limit, now):
                 return
-            promised = self.covered_recipients
-            if promised and not limit.has_room(now, promised + message.recipients):
-                return
-            self.open_for(message, dns_word, routes)
+            self.open_for(message, dns_word, routes, limit)
+
+    def _fits(self, message: Message, limit: Limit, now_us: int) -> bool:
+        """Tell whether the window admits a message besides those that connections are being opened for."""
+        if not limit.admits(now_us, message.recipients):
+            self.wake_at_window(limit)
+            return False
+        promised = self.covered_recipients
+        return not promised or limit.has_room(now_us, promised + message.recipients)
 
     def _may_open(self) -> bool:
         if self.down:
             return self.timer_us == _NEVER and self.probe is None
-        eager = self.engine.lists.rules.messages_per_opening
-        return not self.held and self.waiting > self.openings * eager
+        return not self.held and self.waiting > self.openings * self.eagerness
 
     def _first_free(self, routes: list[int]) -> Limit:
         """Drop the routes whose limit is reached from the head of the list; return the limit of the first that is left."""
@@ -282,13 +290,13 @@ class Destination:
             del routes[0]
         return limit
 
-    def open_for(self, message: Message, dns_word: int, routes: list[int]) -> None:
+    def open_for(self, message: Message, dns_word: int, routes: list[int], limit: Limit) -> None:
         """Take a slot and let a connection open for a message."""
         engine = self.engine
-        now = engine.env.now_us
+        now = self.engine.now
         self.connections += 1
         connection = Connection(
-            self.connections, message, message.openings, dns_word, routes, routes[0], now, engine.env.turn()
+            self.connections, message, message.openings, dns_word, routes, routes[0], limit, now, self.env.turn()
         )
         self.live[connection.ordinal] = connection
         message.openings += 1
@@ -299,44 +307,45 @@ class Destination:
         if self.down:
             self.probe = connection
         self.openings += 1
-        self.limit_of(routes[0]).in_use += 1
+        limit.in_use += 1
         engine.connection_opened()
         engine.begin(self, connection)
 
     def limit_of(self, route: int) -> Limit:
         """Return the counters a route uses: the destination's, or its own where limits apply to each MX address."""
-        return self.limits[self.engine.lists.slot[route]]
+        return self.limits[self.lists.slot[route]]
 
     def moves_to(self, connection: Connection, route: int) -> bool:
         """Let a connection in opening go on to another route, unless that one's limit is reached."""
-        ours, other = self.limit_of(connection.route), self.limit_of(route)
-        if other is not ours:
+        other = self.limit_of(route)
+        if other is not connection.limit:
             if other.in_use >= other.connections:
                 return False
-            ours.in_use -= 1
+            connection.limit.in_use -= 1
             other.in_use += 1
+            connection.limit = other
             self.want_dispatch()
         connection.route = route
         return True
 
     def wake_at_window(self, limit: Limit) -> None:
         """Ask for a dispatch when a full window of recipients changes."""
-        env = self.engine.env
-        due = rules.window_wakes_us(env.now_us, limit.begins_us, limit.window_us)
+        env = self.env
+        due = rules.window_wakes_us(self.engine.now, limit.begins_us, limit.window_us)
         if limit.wakes_us != due:
             limit.wakes_us = due
-            env.call_at(due, Rank.RATE_WINDOW, self.index, 0, lambda _: self.want_dispatch())
+            env.at(due, Rank.RATE_WINDOW, self.index, 0, lambda _: self.want_dispatch())
 
     # --- transfers and verdicts
 
     def start(self, message: Message, connection: Connection) -> None:
         """Put a message on a connection; its verdict falls when the transfer ends."""
-        engine, lists = self.engine, self.engine.lists
-        now = engine.env.now_us
+        engine, lists, env = self.engine, self.lists, self.env
+        now = self.engine.now
         self.leave(message)
         if message.attempt_us == _NEVER:
             message.attempt_us = now
-        limit = self.limit_of(connection.route)
+        limit = connection.limit
         if limit.recipients:
             limit.begins_us, limit.used = rules.window_after(
                 now, limit.begins_us, limit.used, limit.window_us, limit.recipients, message.recipients
@@ -350,7 +359,7 @@ class Destination:
         else:
             takes = rules.refusal_us(message.recipients, lists.rtt_us[host])
         connection.idle_since_us = _NEVER
-        engine.env.at(now + takes, Rank.VERDICT, self.index, connection.ordinal, connection.turn, message)
+        env.set_off(connection.turn, now + takes, Rank.VERDICT, self.index, connection.ordinal, message)
 
     def reply_to(self, message: Message, now_us: int) -> int:
         """Return the peer's answer to RCPT: 0 accepted, else the reason of the refusal."""
@@ -358,7 +367,7 @@ class Destination:
             return _REPLY_5YZ
         if message.refusal != ACCEPTED and (message.refusal > 1 or message.verdicts == 1):
             return _REPLY_4YZ
-        greylist_us = self.engine.lists.greylist_us[self.index]
+        greylist_us = self.lists.greylist_us[self.index]
         if greylist_us and message.new_pair:
             if message.first_verdict_us == _NEVER:
                 message.first_verdict_us = now_us
@@ -391,7 +400,7 @@ class Destination:
         if self.down:
             self.down, self.probe = False, None
             self.timer_us, self.failures = _NEVER, 0
-        if self.engine.lists.rules.success_releases_all and self.on_timer:
+        if self.lists.rules.success_releases_all and self.on_timer:
             for ordinal in sorted(self.on_timer):
                 self.wait(self.mail[ordinal])
             self.on_timer.clear()
@@ -400,17 +409,17 @@ class Destination:
 
     def retry_later(self, message: Message) -> None:
         """Start the message's own timer, from the start of the attempt that failed."""
-        env = self.engine.env
-        now = env.now_us
+        env = self.env
+        now = self.engine.now
         wait_us = self.waits_us[min(message.retries, len(self.waits_us) - 1)]
         message.retries += 1
         message.deferred = 1
         due = rules.due_us(message.attempt_us, wait_us, now)
-        if self.engine.lists.rules.expire_at_lifetime:
+        if self.lists.rules.expire_at_lifetime:
             due = min(due, max(now, message.arrival_us + self.lifetime_us))
         message.timer_us = due
         self.on_timer.add(message.ordinal)
-        env.call_at(due, Rank.MESSAGE_TIMER, self.index, message.ordinal, lambda _: self.retry_due(message, due))
+        env.at(due, Rank.MESSAGE_TIMER, self.index, message.ordinal, lambda _: self.retry_due(message, due))
 
     def retry_due(self, message: Message, due_us: int) -> None:
         """The message's timer fell due: it waits for a connection again, or has lapsed."""
@@ -441,7 +450,7 @@ class Destination:
 
     def fell_idle(self, connection: Connection) -> None:
         """A connection has nothing to carry: it takes waiting mail at the end of this instant, or idles."""
-        connection.idle_since_us = self.engine.env.now_us
+        connection.idle_since_us = self.engine.now
         self.idle.append(connection)
         if self.waiting:
             self.want_dispatch()
@@ -449,22 +458,20 @@ class Destination:
             self.watch_idle(connection)
 
     def watch_idle(self, connection: Connection) -> None:
-        """Start the idle time-out of a connection unless one is running."""
+        """Start the idle time-out of a connection unless one is running; one timer serves all its idle spells."""
         if not connection.idle_timer:
             connection.idle_timer = True
-            self._idle_check_at(connection, connection.idle_since_us + self.engine.lists.rules.idle_us)
-
-    def _idle_check_at(self, connection: Connection, due_us: int) -> None:
-        self.engine.env.call_at(
-            due_us, Rank.IDLE_TIMEOUT, self.index, connection.ordinal, lambda _: self.idle_check(connection, due_us)
-        )
+            due = connection.idle_since_us + self.idle_us
+            self.env.at(
+                due, Rank.IDLE_TIMEOUT, self.index, connection.ordinal, lambda _: self.idle_check(connection, due)
+            )
 
     def idle_check(self, connection: Connection, now_us: int) -> None:
-        """Close a connection that has been idle for the whole time-out; one timer serves all its idle spells."""
+        """Close a connection that has been idle for the whole time-out."""
         connection.idle_timer = False
         if connection.idle_since_us == _NEVER:
             return
-        if connection.idle_since_us + self.engine.lists.rules.idle_us > now_us:
+        if connection.idle_since_us + self.idle_us > now_us:
             self.watch_idle(connection)
             return
         self.idle.remove(connection)
@@ -516,11 +523,12 @@ class Destination:
             self.downs += 1
             self._start_timer(connection)
         self._record(connection)
-        self.want_dispatch()
+        if not self.down or self._may_open():
+            self.want_dispatch()
 
     def _record(self, connection: Connection, now_us: int | None = None) -> None:
-        now = self.engine.env.now_us if now_us is None else now_us
-        self.limit_of(connection.route).in_use -= 1
+        now = self.engine.now if now_us is None else now_us
+        connection.limit.in_use -= 1
         self.engine.open_connections -= 1
         del self.live[connection.ordinal]
         self.engine.rows.connection(
@@ -529,11 +537,11 @@ class Destination:
         )  # fmt: skip
 
     def _start_timer(self, connection: Connection) -> None:
-        lists, env = self.engine.lists, self.engine.env
+        lists, env = self.lists, self.env
         wait_us = lists.host_waits_us[min(self.failures, len(lists.host_waits_us) - 1)]
         self.failures += 1
-        self.timer_us = due = rules.due_us(connection.opened_us, wait_us, env.now_us)
-        env.call_at(due, Rank.DESTINATION_TIMER, self.index, 0, lambda _: self.timer_due(due))
+        self.timer_us = due = rules.due_us(connection.opened_us, wait_us, self.engine.now)
+        env.at(due, Rank.DESTINATION_TIMER, self.index, 0, lambda _: self.timer_due(due))
 
     def timer_due(self, due_us: int) -> None:
         """The destination's timer fell due: lapsed mail bounces, then one probe may open."""
@@ -553,20 +561,20 @@ class Destination:
 
     def watch_expiry(self) -> None:
         """Mail that waits only for a limit expires at its lifetime: watch the oldest."""
-        at_lifetime = self.engine.lists.rules.expire_at_lifetime
+        at_lifetime = self.lists.rules.expire_at_lifetime
         message = self.oldest() if at_lifetime else None if self.down else self.oldest_uncovered()
         if message is None:
             return
-        due = max(self.engine.env.now_us, message.arrival_us + self.lifetime_us)
+        due = max(self.engine.now, message.arrival_us + self.lifetime_us)
         if self.expiry_us == _NEVER or due < self.expiry_us:
             self.expiry_us = due
-            self.engine.env.call_at(due, Rank.EXPIRY, self.index, 0, lambda _: self.expiry_due(due))
+            self.env.at(due, Rank.EXPIRY, self.index, 0, lambda _: self.expiry_due(due))
 
     def expiry_due(self, due_us: int) -> None:
         """Bounce what lapsed while it waited for a limit."""
         if self.expiry_us == due_us:
             self.expiry_us = _NEVER
-            at_lifetime = bool(self.engine.lists.rules.expire_at_lifetime)
+            at_lifetime = bool(self.lists.rules.expire_at_lifetime)
             if at_lifetime or not self.down:
                 self.expire_waiting(covered=at_lifetime)
             self.watch_expiry()

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import simpy
 
 from sim.delivery import rules
-from sim.delivery.clock import OrderedEnvironment
+from sim.delivery.clock import OrderedEnvironment, Started
 from sim.delivery.draws import NTH_BITS, Stream, round_keys, words
 from sim.delivery.lists import Lists, Outages, RowBuffer
 from sim.delivery.mail import Mail
@@ -58,6 +59,9 @@ _SEEN_AT = {
 SEEN_AT = [int(_SEEN_AT.get(stage, Seen.VERIFIED)) for stage in Stage]
 
 
+_index = attrgetter("index")
+
+
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """What a run says of itself beside its rows."""
@@ -76,6 +80,8 @@ class Reference:
         self.rows = RowBuffer(sink)
         self.limits = [Limit(*row) for row in zip(*self.lists.slot_columns, strict=True)]
         self.open_connections = self.peak_connections = self.arrived = 0
+        self.touched: list[Destination] = []
+        self.now = 0
         self._outages = Outages(self.lists, seed)
         self._pass, self._connection, self._verdict = (
             round_keys(seed, s) for s in (Stream.PASS, Stream.CONNECTION, Stream.VERDICT)
@@ -83,7 +89,7 @@ class Reference:
         self._mail = Mail(world, seed)
         self.destinations = [Destination(i, self) for i in range(len(self.lists.key))]
         for destination in self.destinations:
-            self.env.process(self.bring_mail(destination))
+            Started(self.env, self.bring_mail(destination))
 
     def run(self, progress: Progress | None = None) -> RunFacts:
         """Run until every message has its fate, or until the World's ``until``.
@@ -93,36 +99,42 @@ class Reference:
         LimitError
             When more connections are open at once than the system-wide ceiling allows.
         """
-        env, until = self.env, self.lists.rules.until_us
-        hour = HOUR_US
-        while (following := env.following_us()) is not None and (until < 0 or following < until):
-            if following >= hour:
-                hour = (following // HOUR_US + 1) * HOUR_US
+        until, hour = self.lists.rules.until_us, HOUR_US
+        for now in self.instants(until):
+            if now >= hour:
+                hour = (now // HOUR_US + 1) * HOUR_US
                 if progress is not None:
-                    progress(following, self.arrived, self.rows.finished)
+                    progress(now, self.arrived, self.rows.finished)
+        return self._finished(until)
+
+    def instants(self, until_us: int = -1) -> Iterator[int]:
+        """Run instant by instant: yield the time of each after all of its events and dispatches."""
+        env, touched = self.env, self.touched
+        now = env.following_us()
+        while now is not None and (until_us < 0 or now < until_us):
+            self.now = now
             env.step()
-        return self._finished()
+            following = env.following_us()
+            if touched and following != now:
+                due = sorted(touched, key=_index) if len(touched) > 1 else touched.copy()
+                touched.clear()
+                for destination in due:
+                    destination.dispatch()
+                following = env.following_us()
+            if following != now:
+                yield now
+            now = following
 
-    def instants(self) -> Iterator[int]:
-        """Run step by step: yield each instant's time after all of its events."""
-        env = self.env
-        while (now := env.following_us()) is not None:
-            while env.following_us() == now:
-                env.step()
-            yield now
-        self._finished()
-
-    def _finished(self) -> RunFacts:
-        until = self.lists.rules.until_us
+    def _finished(self, until: int) -> RunFacts:
         for destination in self.destinations:
             if until < 0 and (destination.mail or destination.live):
                 raise RuntimeError(
                     f"destination {destination.index}: {len(destination.mail)} messages and "
                     f"{len(destination.live)} connections are left, but no event is"
                 )
-            destination.end(self.env.now_us if until < 0 else until)
+            destination.end(self.now if until < 0 else until)
         self.rows.flush()
-        return RunFacts(self.env.now_us, self.arrived, self.peak_connections)
+        return RunFacts(self.now, self.arrived, self.peak_connections)
 
     # --- processes
 
@@ -136,7 +148,7 @@ class Reference:
 
     def begin(self, destination: Destination, connection: Connection) -> None:
         """Let a connection open."""
-        self.env.process(self.carry(destination, connection))
+        Started(self.env, self.carry(destination, connection))
 
     def carry(self, destination: Destination, connection: Connection) -> Steps:
         """Open a connection and carry messages on it, one after another, until its limit or its time-out.
@@ -148,7 +160,7 @@ class Reference:
             destination.failed(connection, outcome)
             return
         connection.outcome = outcome
-        connection.established_us = self.env.now_us
+        connection.established_us = self.now
         destination.opened(connection)
         while True:
             destination.fell_idle(connection)
@@ -160,31 +172,37 @@ class Reference:
         destination.close(connection)
 
     def try_hosts(self, destination: Destination, connection: Connection) -> Opening:
-        """Try the MX hosts in order until mail may flow on one; return the last outcome (RFC 5321 section 5.1)."""
+        """Try the MX hosts in order until mail may flow on one; return the last outcome (RFC 5321 section 5.1).
+
+        The end of each try is an event of its own only where it moves the connection from one limit to another.
+        """
         lists, demand = self.lists, self.lists.demand[destination.index]
-        begins_us = self.env.now_us + lists.rules.dns_us
+        begins_us = self.now + lists.rules.dns_us
         stage = self._look_up(destination, connection)
         if stage >= 0:
             takes_us = lists.rules.dns_timeout_us if stage == Stage.DNS_TEMPORARY else max(1, lists.rules.dns_us)
-            yield self._step(destination, connection, self.env.now_us + takes_us)
+            yield self._step(destination, connection, self.now + takes_us)
             return self._conclude(connection, demand, SEEN_AT[stage])
-        outcome = _NEXT_HOST
+        outcome, ends_us = _NEXT_HOST, begins_us
         for route in connection.routes:
-            if not destination.moves_to(connection, route):
+            if route != connection.route and not destination.moves_to(connection, route):
                 continue
             asked = demand
             while True:
-                seen, takes_us = self._meet(destination, connection, route, asked, begins_us)
-                yield self._step(destination, connection, begins_us + takes_us)
+                seen, takes_us = self._meet(destination, connection, route, asked, ends_us)
+                ends_us += takes_us
                 outcome = self._conclude(connection, asked, seen)
-                begins_us = self.env.now_us
+                if destination.limits_by_route:
+                    yield self._step(destination, connection, ends_us)
                 if outcome != _RECONNECT_CLEAR:
                     break
                 asked = _CLEAR
                 connection.opening = connection.opener.openings
                 connection.opener.openings += 1
-            if outcome not in (_NEXT_HOST, _BOUNCE_MESSAGE):
+            if outcome != _NEXT_HOST and outcome != _BOUNCE_MESSAGE:
                 break
+        if not destination.limits_by_route:
+            yield self._step(destination, connection, ends_us)
         return outcome
 
     # --- what a connection meets
@@ -204,6 +222,8 @@ class Reference:
         lists = self.lists
         nth = message.ordinal << NTH_BITS | message.openings
         dns_word, turn, _, _ = words(self._pass, lists.key[destination.index], nth)
+        if destination.order is not None:
+            return dns_word, destination.order.copy()
         order: list[int] = []
         for group in destination.preference_groups:
             first = turn * len(group) >> 32
@@ -225,10 +245,11 @@ class Reference:
         pool_word, stage_word, _, _ = words(self._connection, who, opener.ordinal << NTH_BITS | connection.opening)
         start, stop = lists.backend_start[host], lists.backend_start[host + 1]
         backend = rules.first_above(lists.chosen, start, stop - 1, pool_word)
-        stage = _UNREACHABLE + rules.first_above(lists.stage[backend], 0, len(lists.stage[backend]), stage_word)
-        if self._outages.covers(host, begins_us):
+        stages = lists.stage[backend]
+        stage = _TLS if stage_word >= stages[-1] else _UNREACHABLE + rules.first_above(stages, 0, 8, stage_word)
+        if lists.outage_cycle_us[host] and self._outages.covers(host, begins_us):
             stage = _UNREACHABLE
-        elif lists.stripped[route] and stage > _NOT_OFFERED:
+        elif stage > _NOT_OFFERED and lists.stripped[route]:
             stage = _NOT_OFFERED
         seen = lists.seen_tls[lists.seen_start[route] + backend - start] if stage == _TLS else SEEN_AT[stage]
         takes_us = rules.opening_us(
@@ -252,10 +273,12 @@ class Reference:
     def connection_opened(self) -> None:
         """Count one more open connection against the system-wide ceiling."""
         self.open_connections += 1
-        self.peak_connections = max(self.peak_connections, self.open_connections)
+        if self.open_connections <= self.peak_connections:
+            return
+        self.peak_connections = self.open_connections
         if self.open_connections > self.lists.rules.max_connections:
             raise LimitError(
                 f"max_connections = {self.lists.rules.max_connections}: more connections are open at "
-                f"{self.env.now_us / 1e6:.0f} s, and a ceiling that makes mail wait is not modelled yet; "
+                f"{self.now / 1e6:.0f} s, and a ceiling that makes mail wait is not modelled yet; "
                 "allowed: a higher ceiling, lower limits per destination, or less mail"
             )

@@ -17,7 +17,7 @@ from sim.delivery.quantiles import quantile_table, tail_knots, unit_table
 from sim.delivery.rules import HOUR_TICKS, UNIT_BITS
 from sim.policy.profiles import esa
 from sim.results.labels import Labels
-from sim.terms import Demand, Seen, Setting, Stage
+from sim.terms import Demand, Outcome, Reason, Seen, Setting, Stage
 
 Int64 = NDArray[np.int64]
 S = 1_000_000
@@ -134,6 +134,20 @@ def labels_for(count: int, hosts: int, settings: Int64, route_host: Int64) -> La
 def with_rules(world: w.World, **changes: int) -> w.World:
     """Return a world with other switches."""
     return replace(world, rules=replace(world.rules, **changes))
+
+
+def with_random_tables(world: w.World, seed: int) -> w.World:
+    """Return a world of a sender nobody has: any outcome may follow any evidence, as far as the model allows.
+
+    A look-up that failed neither delivers nor reconnects, and a connection in clear never reconnects.
+    """
+    rng = np.random.default_rng(seed)
+    outcome = rng.integers(0, len(Outcome), (len(Demand), len(Seen)))
+    outcome[:, Seen.DNS_TEMPORARY] = rng.integers(Outcome.NEXT_HOST, len(Outcome), len(Demand))
+    outcome[:, Seen.DNS_PERMANENT] = rng.integers(Outcome.NEXT_HOST, len(Outcome), len(Demand))
+    outcome[CLEAR][outcome[CLEAR] == Outcome.RECONNECT_CLEAR] = Outcome.NEXT_HOST
+    reason = rng.integers(0, len(Reason), outcome.shape)
+    return replace(world, rules=replace(world.rules, outcome=ints(outcome), reason=ints(reason)))
 
 
 def _trace(rng: np.random.Generator, count: int, messages: int, coarse: bool) -> tuple[Int64, Int64]:

@@ -1,0 +1,151 @@
+"""The reference is held equal, byte for byte, to the tiny loop, a second engine written from docs/model.md alone.
+
+More worlds than a test run has time for, resumable at any seed:
+``python -m tests.delivery.test_reference_against_tiny_loop FIRST_SEED COUNT``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from sim.delivery.reference import Reference
+from sim.delivery.world import World
+from sim.errors import LimitError
+from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
+from tests.delivery import tiny_loop
+from tests.delivery.worlds import S, random_world, with_random_tables, with_rules
+
+Rows = NDArray[np.int64]
+COLUMNS = {"messages": MESSAGE_COLUMNS, "connections": CONNECTION_COLUMNS}
+CHUNK = 100
+#: First seeds of the chunks that every test run compares, and of those that take longer.
+QUICK, SLOW = range(0, 600, CHUNK), range(1_000, 4_000, 5 * CHUNK)
+
+
+class Kept:
+    """A sink that keeps the rows as they are."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[Rows]] = {kind: [] for kind in COLUMNS}
+
+    def messages(self, rows: Rows) -> None:
+        self._rows["messages"].append(rows.copy())
+
+    def connections(self, rows: Rows) -> None:
+        self._rows["connections"].append(rows.copy())
+
+    def sorted(self) -> dict[str, Rows]:
+        """All rows of either kind by destination and ordinal."""
+        result = {}
+        for kind, columns in COLUMNS.items():
+            rows = np.concatenate([np.empty((0, len(columns)), dtype=np.int64), *self._rows[kind]])
+            result[kind] = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+        return result
+
+
+def reference_rows(world: World, seed: int) -> dict[str, Rows]:
+    sink = Kept()
+    Reference(world, seed, sink).run()
+    return sink.sorted()
+
+
+def tiny_rows(world: World, seed: int) -> dict[str, Rows]:
+    sink = Kept()
+    tiny_loop.run(world, seed, sink)
+    return sink.sorted()
+
+
+def world_of(seed: int) -> World:
+    """The world that a seed replays: most are coarse, some have a drawn sender's tables, some are censored."""
+    world = random_world(seed, coarse=seed % 5 != 4, messages=(40, 40, 8, 120)[seed // 5 % 4])
+    rng = np.random.default_rng([seed, 1])
+    if rng.random() < 0.3:
+        world = with_random_tables(world, seed)
+    return with_rules(world, until_us=int(rng.integers(1, 120)) * S) if rng.random() < 0.3 else world
+
+
+def first_difference(reference: dict[str, Rows], tiny: dict[str, Rows], seed: int) -> str:
+    """Name the first row and column in which two runs differ, and the seed that replays it; empty when none does."""
+    for kind, columns in COLUMNS.items():
+        ours, other = reference[kind], tiny[kind]
+        for a, b in zip(ours, other, strict=False):
+            for name, x, y in zip(columns, a.tolist(), b.tolist(), strict=True):
+                if x != y:
+                    where = f"destination {a[0]}, ordinal {a[1]}, {name}"
+                    return f"seed {seed}: {kind}: {where}: reference {x}, tiny loop {y}"
+        if len(ours) != len(other):
+            return f"seed {seed}: {kind}: reference has {len(ours)} rows, tiny loop {len(other)}"
+        assert ours.tobytes() == other.tobytes()
+    return ""
+
+
+def compare(seed: int) -> str:
+    """Run a seed's world in both engines; return the first difference."""
+    world = world_of(seed)
+    try:
+        reference = reference_rows(world, seed)
+    except (AssertionError, RuntimeError) as error:
+        return f"seed {seed}: the reference ends with {type(error).__name__}: {error}"
+    return first_difference(reference, tiny_rows(world, seed), seed)
+
+
+def differences(seeds: range) -> str:
+    return "\n".join(filter(None, map(compare, seeds)))
+
+
+@pytest.mark.parametrize("first", QUICK)
+def test_both_engines_send_the_same_rows(first: int) -> None:
+    assert not (found := differences(range(first, first + CHUNK))), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", SLOW)
+def test_both_engines_send_the_same_rows_of_many_more_worlds(first: int) -> None:
+    assert not (found := differences(range(first, first + SLOW.step))), found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_both_engines_know_the_same_ceiling(seed: int) -> None:
+    rows = tiny_rows(world := random_world(seed), seed)["connections"]
+    opened, closed = rows[:, 2], rows[:, 3]
+    # A place given back and one taken at the same instant: the dispatch comes last, so the peak is after closing.
+    peak = max(int(((opened <= at) & (closed > at)).sum()) for at in opened)
+    for run in (reference_rows, tiny_rows):
+        run(with_rules(world, max_connections=peak), seed)
+        with pytest.raises(LimitError):
+            run(with_rules(world, max_connections=peak - 1), seed)
+
+
+def test_a_difference_names_row_column_values_and_seed() -> None:
+    rows = tiny_rows(random_world(1), 1)
+    assert first_difference(rows, rows, 1) == ""
+    changed = {kind: values.copy() for kind, values in rows.items()}
+    changed["connections"][-1, 3] += 5
+    number, ordinal, _, closed = rows["connections"][-1, :4].tolist()
+    told = f"destination {number}, ordinal {ordinal}, closed_us: reference {closed}, tiny loop {closed + 5}"
+    assert first_difference(rows, changed, 1) == f"seed 1: connections: {told}"
+    fewer = {"messages": rows["messages"][:-1], "connections": rows["connections"]}
+    count = len(rows["messages"])
+    assert first_difference(rows, fewer, 1) == f"seed 1: messages: reference has {count} rows, tiny loop {count - 1}"
+
+
+def main(first: int, count: int) -> int:
+    """Compare many worlds; print every difference, and where to go on."""
+    found, began = 0, time.monotonic()
+    for seed in range(first, first + count):
+        if difference := compare(seed):
+            found += 1
+            print(difference, flush=True)
+        if (seed + 1 - first) % 1_000 == 0:
+            print(f"next seed {seed + 1}: {found} differ, {time.monotonic() - began:.0f} s", flush=True)
+    print(f"{count} worlds from seed {first}: {found} differ")
+    return int(found > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:3])))

@@ -1,0 +1,521 @@
+"""A second engine, written from docs/model.md alone: a heap of events, lists that are scanned, no SimPy.
+
+It is slow and plain on purpose: where it and `sim.delivery.reference` differ, one of them departs from the page.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import numpy as np
+
+from sim.delivery import rules
+from sim.delivery.draws import NTH_BITS, RoundKeys, Stream, round_keys, words
+from sim.delivery.mail import PERSISTENT, REFUSED, TRANSIENT, Letter, Mail
+from sim.delivery.rules import Rank
+from sim.delivery.world import World
+from sim.errors import LimitError
+from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
+from sim.results.sinks import Sink
+from sim.terms import Bounce, Demand, Fate, Outcome, Reason, Seen, Stage
+
+WAITING, TRANSFER, TIMER, DONE = "waiting", "transfer", "timer", "done"
+OPENING, IDLE, BUSY, CLOSED = "opening", "idle", "busy", "closed"
+FATE_ON = {
+    Outcome.DELIVER_CLEAR: Fate.IN_CLEAR,
+    Outcome.DELIVER_ENCRYPTED: Fate.ENCRYPTED,
+    Outcome.DELIVER_VERIFIED: Fate.VERIFIED,
+}
+SEEN_AT = {stage: Seen[stage.name] for stage in Stage if stage.name in Seen.__members__}
+SEEN_AT |= {Stage.NXDOMAIN: Seen.DNS_PERMANENT, Stage.NULL_MX: Seen.DNS_PERMANENT}
+
+
+@dataclass(eq=False)
+class Message:
+    """What is kept of a message; the first six are those of its letter."""
+
+    ordinal: int
+    arrival_us: int
+    size_bytes: int
+    recipients: int
+    refusal: int
+    new_pair: int
+    place: str = WAITING
+    openings: int = 0
+    verdicts: int = 0
+    retries: int = 0
+    attempt_us: int | None = None
+    greylisted_us: int | None = None
+    deferral_events: int = 0
+    deferred: bool = False
+    reason: int = Reason.NONE
+    route: int = -1
+    fate: int = Fate.QUEUED
+    bounce: int = Bounce.NONE
+    done_us: int = -1
+    timer: int | None = None
+
+
+@dataclass(eq=False)
+class Connection:
+    """One connection, from the start of its opening until it gives its place back."""
+
+    ordinal: int
+    message: Message
+    opened_us: int
+    opening: int
+    demand: int
+    route: int
+    untried: list[int]
+    state: str = OPENING
+    established_us: int = -1
+    closed_us: int = -1
+    messages: int = 0
+    outcome: int = 0
+    reason: int = 0
+    fell_idle: int = 0
+    timeout: int = -1
+
+
+class Clock:
+    """The heap of events in the model's total order, and the count of all connections."""
+
+    def __init__(self, ceiling: int) -> None:
+        self.now_us = self.open = 0
+        self.ceiling = ceiling
+        self.heap: list[tuple[int, int, int, int, int, Callable[[], None]]] = []
+        self.tokens = count()
+        self.called_off: set[int] = set()
+
+    def at(self, time_us: int, rank: Rank, destination: int, ordinal: int, action: Callable[[], None]) -> int:
+        """Set an event; return the token that calls it off."""
+        token = next(self.tokens)
+        heapq.heappush(self.heap, (time_us, rank, destination, ordinal, token, action))
+        return token
+
+    def run(self, until_us: int) -> None:
+        while self.heap and (until_us < 0 or self.heap[0][0] < until_us):
+            time_us, _, _, _, token, action = heapq.heappop(self.heap)
+            if token not in self.called_off:
+                assert time_us >= self.now_us, "time runs backwards"
+                self.now_us = time_us
+                action()
+
+
+class Destination:
+    """One destination: its mail, its connections, its limits, its state."""
+
+    def __init__(
+        self, world: World, number: int, letters: list[Letter], clock: Clock, keys: dict[Stream, RoundKeys]
+    ) -> None:
+        self.world, self.rules, self.number, self.clock, self.keys = world, world.rules, number, clock, keys
+        self.of = {name: int(column[number]) for name, column in vars(world.destinations).items()}
+        self.routes = range(self.of["route_start"], int(world.destinations.route_start[number + 1]))
+        self.messages: list[Message] = []
+        self.connections: list[Connection] = []
+        self.windows = {self.slot(route): (0, 0) for route in self.routes}
+        self.down = self.held = self.dispatch_asked = False
+        self.probe: Connection | None = None
+        self.timer: int | None = None
+        self.timer_starts = 0
+        self.watch_us: int | None = None
+        self.falls = count()
+        for letter in letters:
+            clock.at(letter[1], Rank.ARRIVAL, number, letter[0], partial(self.arrives, Message(*letter[:6])))
+
+    # --- what is where
+
+    def slot(self, route: int) -> int:
+        return int(self.world.routes.slot[route])
+
+    def waiting(self) -> list[Message]:
+        return sorted((m for m in self.messages if m.place == WAITING), key=lambda m: m.ordinal)
+
+    def opening(self) -> list[Connection]:
+        return [c for c in self.connections if c.state == OPENING]
+
+    def has_opening(self, m: Message) -> bool:
+        return any(c.message is m for c in self.opening())
+
+    def without_opening(self) -> list[Message]:
+        return [m for m in self.waiting() if not self.has_opening(m)]
+
+    def has_place(self, route: int) -> bool:
+        held = [c for c in self.connections if c.state != CLOSED and self.slot(c.route) == self.slot(route)]
+        return len(held) < int(self.world.slots.connections[self.slot(route)])
+
+    def lapsed(self, m: Message) -> bool:
+        return self.clock.now_us - m.arrival_us >= self.of["lifetime_us"]
+
+    # --- a message
+
+    def arrives(self, m: Message) -> None:
+        self.messages.append(m)
+        if self.down and self.rules.new_mail_probes:
+            self.stop_timer()
+        self.becomes_waiting(m)
+
+    def becomes_waiting(self, m: Message) -> None:
+        m.place, m.attempt_us, m.timer = WAITING, None, None
+        m.deferred |= self.down
+        self.ask_for_dispatch()
+
+    def ends(self, m: Message, fate: Fate, bounce: Bounce = Bounce.NONE) -> None:
+        m.place, m.fate, m.bounce, m.done_us = DONE, fate, bounce, self.clock.now_us
+
+    def bounce_lapsed(self, oldest_first: list[Message]) -> None:
+        for m in oldest_first:
+            if not self.lapsed(m):
+                break
+            self.ends(m, Fate.BOUNCED, Bounce.EXPIRED_TIME)
+
+    def refused_for_now(self, m: Message) -> None:
+        m.deferral_events += 1
+        m.reason = Reason.REPLY_4YZ
+        if self.lapsed(m):
+            self.ends(m, Fate.BOUNCED, Bounce.EXPIRED_TIME)
+        elif m.retries >= self.of["max_retries"]:
+            self.ends(m, Fate.BOUNCED, Bounce.EXPIRED_RETRIES)
+        else:
+            waits = self.world.waits_us[self.of["wait_start"] : self.of["wait_stop"]].tolist()
+            assert m.attempt_us is not None
+            due = rules.due_us(m.attempt_us, waits[min(m.retries, len(waits) - 1)], self.clock.now_us)
+            if self.rules.expire_at_lifetime:
+                due = min(due, m.arrival_us + self.of["lifetime_us"])
+            m.place, m.deferred, m.retries = TIMER, True, m.retries + 1
+            m.timer = self.clock.at(due, Rank.MESSAGE_TIMER, self.number, m.ordinal, lambda: self.message_due(m))
+
+    def message_due(self, m: Message) -> None:
+        if self.lapsed(m):
+            self.ends(m, Fate.BOUNCED, Bounce.EXPIRED_TIME)
+        else:
+            self.becomes_waiting(m)
+
+    # --- a connection opens
+
+    def order(self, m: Message) -> tuple[int, list[int]]:
+        """Return word 0 of the pass that would begin for a message now, and the order of its routes."""
+        word_0, word_1, _, _ = words(self.keys[Stream.PASS], self.of["key"], m.ordinal << NTH_BITS | m.openings)
+        preference, order = self.world.routes.preference.tolist(), []
+        for level in sorted({preference[r] for r in self.routes}):
+            equal = [r for r in self.routes if preference[r] == level]
+            begin = word_1 * len(equal) >> 32
+            order += equal[begin:] + equal[:begin]
+        return word_0, order
+
+    def open_for(self, m: Message, dns_word: int, order: list[int]) -> Connection:
+        """Let a connection open whose pass begins at the first of these routes."""
+        now = self.clock.now_us
+        c = Connection(len(self.connections) + 1, m, now, m.openings, self.of["demand"], order[0], order[1:])
+        self.connections.append(c)
+        self.clock.open += 1
+        if self.clock.open > self.clock.ceiling:
+            raise LimitError(f"more than {self.clock.ceiling} connections at once")
+        m.openings += 1
+        if m.attempt_us is None:
+            m.attempt_us = now
+        if dns_word < self.of["dns_temporary"]:
+            self.step(c, now + self.rules.dns_timeout_us, Stage.DNS_TEMPORARY, SEEN_AT[Stage.DNS_TEMPORARY])
+        elif self.of["dns_stage"] >= 0:
+            stage = Stage(self.of["dns_stage"])
+            self.step(c, now + max(1, self.rules.dns_us), stage, SEEN_AT[stage])
+        else:
+            self.try_route(c, now + self.rules.dns_us)
+        return c
+
+    def try_route(self, c: Connection, start_us: int) -> None:
+        routes, hosts, backends = self.world.routes, self.world.hosts, self.world.backends
+        host, nth = int(routes.host[c.route]), c.message.ordinal << NTH_BITS | c.opening
+        word_0, word_1, _, _ = words(self.keys[Stream.CONNECTION], self.of["key"] ^ int(hosts.key[host]), nth)
+        first, stop = int(hosts.backend_start[host]), int(hosts.backend_start[host + 1])
+        backend = rules.first_above(backends.chosen.tolist(), first, stop, word_0)
+        thresholds = backends.stage[backend].tolist()
+        stage = Stage(Stage.UNREACHABLE + rules.first_above(thresholds, 0, len(thresholds), word_1))
+        if self.outage(host, start_us):
+            stage = Stage.UNREACHABLE
+        elif routes.stripped[c.route]:
+            stage = min(stage, Stage.NOT_OFFERED)
+        certificate = self.world.seen_tls[routes.seen_start[c.route] + backend - first]
+        seen = certificate if stage == Stage.TLS else SEEN_AT[stage]
+        trips, rtt_us = int(backends.handshake_round_trips[backend]), int(hosts.rtt_us[host])
+        lasts_us = rules.opening_us(c.demand, stage, rtt_us, trips, int(hosts.unreachable_us[host]))
+        self.step(c, start_us + lasts_us, stage, int(seen))
+
+    def outage(self, host: int, now_us: int) -> bool:
+        """Tell whether an outage that begins in this cycle of the host, or in the one before, covers an instant."""
+        hosts, unit_table = self.world.hosts, self.world.tables.outage.tolist()
+        cycle_us, mean_us, key = (int(a[host]) for a in (hosts.outage_cycle_us, hosts.outage_us, hosts.key))
+        for cycle in (now_us // cycle_us, now_us // cycle_us - 1) if cycle_us else ():
+            word_0, word_1, _, _ = words(self.keys[Stream.OUTAGE], key, cycle)
+            begins_us = cycle * cycle_us + rules.share_of(cycle_us, word_0)
+            lasts_us = rules.scaled(mean_us, rules.quantile(unit_table, word_1), rules.UNIT_BITS)
+            if rules.is_down(now_us, begins_us, min(lasts_us, cycle_us)):
+                return True
+        return False
+
+    def step(self, c: Connection, time_us: int, stage: Stage, seen: int) -> None:
+        self.clock.at(time_us, Rank.CONNECTION_STEP, self.number, c.ordinal, lambda: self.stepped(c, stage, seen))
+
+    def stepped(self, c: Connection, stage: Stage, seen: int) -> None:
+        c.outcome, c.reason = int(self.rules.outcome[c.demand, seen]), int(self.rules.reason[c.demand, seen])
+        if c.outcome in FATE_ON:
+            c.established_us = self.clock.now_us
+            self.falls_idle(c)
+        elif c.outcome == Outcome.RECONNECT_CLEAR:
+            c.demand, c.opening = Demand.CLEAR, c.message.openings
+            c.message.openings += 1
+            self.try_route(c, self.clock.now_us)
+        elif c.outcome == Outcome.BOUNCE_ALL:
+            for m in self.waiting():
+                m.reason = c.reason
+                self.ends(m, Fate.BOUNCED, Bounce.DNS)
+            self.gives_back(c)
+        elif c.outcome == Outcome.RETRY or stage < Stage.UNREACHABLE or not self.moves_on(c):
+            if c.outcome == Outcome.BOUNCE_MESSAGE and c.message.place == WAITING:
+                c.message.reason = c.reason
+                self.ends(c.message, Fate.BOUNCED, Bounce.STARTTLS_5XX)
+            self.pass_failed(c)
+
+    def moves_on(self, c: Connection) -> bool:
+        """Try the next route whose limit has a place, its own place counted as free; tell whether there was one."""
+        while c.untried:
+            route, moves = c.untried.pop(0), False
+            if self.slot(route) != self.slot(c.route):
+                if not self.has_place(route):
+                    continue
+                moves = True
+            c.route, c.demand = route, self.of["demand"]
+            self.try_route(c, self.clock.now_us)
+            if moves:
+                self.ask_for_dispatch()
+            return True
+        return False
+
+    # --- a connection carries
+
+    def falls_idle(self, c: Connection) -> None:
+        c.state, c.fell_idle = IDLE, next(self.falls)
+        due = self.clock.now_us + self.rules.idle_us
+        c.timeout = self.clock.at(due, Rank.IDLE_TIMEOUT, self.number, c.ordinal, lambda: self.closes(c))
+        self.ask_while_mail_waits()
+
+    def gives_back(self, c: Connection) -> None:
+        c.state, c.closed_us = CLOSED, self.clock.now_us
+        self.clock.open -= 1
+        if self.probe is c:
+            self.probe = None
+
+    def closes(self, c: Connection) -> None:
+        self.gives_back(c)
+        self.held = False
+        self.ask_while_mail_waits()
+
+    def transfer(self, m: Message, c: Connection) -> None:
+        now, hosts, slot = self.clock.now_us, self.world.hosts, self.slot(c.route)
+        host, limit = int(self.world.routes.host[c.route]), int(self.world.slots.recipients[slot])
+        self.clock.called_off.add(c.timeout)
+        c.state, m.place, m.route, m.verdicts = BUSY, TRANSFER, c.route, m.verdicts + 1
+        if m.attempt_us is None:
+            m.attempt_us = now
+        if limit:
+            window_us = int(self.world.slots.window_us[slot])
+            self.windows[slot] = rules.window_after(now, *self.windows[slot], window_us, limit, m.recipients)
+        answer, rtt_us = self.answer(m), int(hosts.rtt_us[host])
+        lasts_us = rules.refusal_us(m.recipients, rtt_us)
+        if answer == 2:
+            word = words(self.keys[Stream.VERDICT], self.of["key"], m.ordinal << NTH_BITS | m.verdicts)[0]
+            unit = rules.quantile(self.world.tables.accept[hosts.accept_table[host]].tolist(), word)
+            accept_us = rules.scaled(int(hosts.accept_us[host]), unit, rules.UNIT_BITS)
+            lasts_us = rules.transfer_us(m.size_bytes, m.recipients, rtt_us, int(hosts.us_per_mib[host]), accept_us)
+        self.clock.at(now + lasts_us, Rank.VERDICT, self.number, c.ordinal, lambda: self.verdict(m, c, answer))
+
+    def answer(self, m: Message) -> int:
+        """Return the first digit of the peer's reply, known when the transfer starts."""
+        if m.refusal == REFUSED:
+            return 5
+        if m.refusal == PERSISTENT or (m.refusal == TRANSIENT and m.verdicts == 1):
+            return 4
+        if self.of["greylist_us"] and m.new_pair:
+            if m.greylisted_us is None:
+                m.greylisted_us = self.clock.now_us
+            if self.clock.now_us < m.greylisted_us + self.of["greylist_us"]:
+                return 4
+        return 2
+
+    def verdict(self, m: Message, c: Connection, answer: int) -> None:
+        c.messages += 1
+        if answer == 2:
+            self.ends(m, FATE_ON[Outcome(c.outcome)])
+            self.accepted()
+        elif answer == 4:
+            self.refused_for_now(m)
+        else:
+            m.reason = Reason.REPLY_5YZ
+            self.ends(m, Fate.BOUNCED, Bounce.REPLY_5YZ)
+        if c.messages >= self.of["max_messages"]:
+            self.closes(c)
+        else:
+            self.falls_idle(c)
+
+    def accepted(self) -> None:
+        self.down = self.held = False
+        self.probe, self.timer_starts = None, 0
+        self.stop_timer()
+        if self.rules.success_releases_all:
+            for m in [m for m in self.messages if m.place == TIMER]:
+                assert m.timer is not None
+                self.clock.called_off.add(m.timer)
+                self.becomes_waiting(m)
+        self.ask_while_mail_waits()
+
+    # --- a pass fails
+
+    def pass_failed(self, c: Connection) -> None:
+        was_probe = self.probe is c
+        self.gives_back(c)
+        for m in self.waiting():
+            m.deferral_events += 1
+            m.reason = c.reason
+        if self.down:
+            if was_probe:
+                self.start_timer(c.opened_us)
+        elif any(other.state in (IDLE, BUSY) for other in self.connections):
+            self.held = True
+        else:
+            self.down = True
+            for m in self.waiting():
+                m.deferred = True
+            self.start_timer(c.opened_us)
+        self.ask_for_dispatch()
+
+    def start_timer(self, started_us: int) -> None:
+        waits = self.rules.host_waits_us.tolist()
+        due = rules.due_us(started_us, waits[min(self.timer_starts, len(waits) - 1)], self.clock.now_us)
+        self.timer_starts += 1
+        self.timer = self.clock.at(due, Rank.DESTINATION_TIMER, self.number, 0, self.timer_due)
+
+    def stop_timer(self) -> None:
+        if self.timer is not None:
+            self.clock.called_off.add(self.timer)
+            self.timer = None
+
+    def timer_due(self) -> None:
+        self.timer = None
+        self.bounce_lapsed(self.waiting())
+        self.ask_for_dispatch()
+
+    # --- dispatch
+
+    def ask_for_dispatch(self) -> None:
+        if not self.dispatch_asked:
+            self.dispatch_asked = True
+            self.clock.at(self.clock.now_us, Rank.DISPATCH, self.number, 0, self.dispatch)
+
+    def ask_while_mail_waits(self) -> None:
+        if self.waiting():
+            self.ask_for_dispatch()
+
+    def dispatch(self) -> None:
+        self.dispatch_asked = False
+        while self.hands_out():
+            pass
+        while self.opens():
+            pass
+        if not self.down:
+            self.bounce_lapsed(self.without_opening())
+        self.set_watch()
+
+    def hands_out(self) -> bool:
+        """Do step 1 once; tell whether a message went onto a connection."""
+        idle, mail = [c for c in self.connections if c.state == IDLE], self.waiting()
+        if not idle or not mail:
+            return False
+        for c in sorted(idle, key=lambda c: -c.fell_idle):
+            if self.admits(self.slot(c.route), mail[0]):
+                self.transfer(mail[0], c)
+                return True
+        for slot in {self.slot(c.route) for c in idle}:
+            self.wake_with(slot)
+        return False
+
+    def opens(self) -> bool:
+        """Do step 2 once; tell whether a connection began to open."""
+        mail, without = self.waiting(), self.without_opening()
+        if not without:
+            return False
+        if self.down:
+            if self.timer is not None or self.probe is not None:
+                return False
+        elif self.held or len(mail) <= self.rules.messages_per_opening * len(self.opening()):
+            return False
+        dns_word, order = self.order(without[0])
+        while order and not self.has_place(order[0]):
+            order.pop(0)
+        if not order:
+            return False
+        slot = self.slot(order[0])
+        if not self.admits(slot, without[0]):
+            self.wake_with(slot)
+            return False
+        promised = sum(m.recipients for m in mail if self.has_opening(m))
+        if promised and not self.has_room(slot, promised + without[0].recipients):
+            return False
+        c = self.open_for(without[0], dns_word, order)
+        if self.down:
+            self.probe = c
+        return True
+
+    def admits(self, slot: int, m: Message) -> bool:
+        limit, window_us = int(self.world.slots.recipients[slot]), int(self.world.slots.window_us[slot])
+        return not limit or rules.window_admits(self.clock.now_us, *self.windows[slot], window_us, limit, m.recipients)
+
+    def has_room(self, slot: int, recipients: int) -> bool:
+        limit, window_us = int(self.world.slots.recipients[slot]), int(self.world.slots.window_us[slot])
+        return not limit or recipients <= rules.window_room(self.clock.now_us, *self.windows[slot], window_us, limit)
+
+    def wake_with(self, slot: int) -> None:
+        window_us = int(self.world.slots.window_us[slot])
+        when = rules.window_wakes_us(self.clock.now_us, self.windows[slot][0], window_us)
+        self.clock.at(when, Rank.RATE_WINDOW, self.number, 0, self.ask_for_dispatch)
+
+    def watched(self) -> list[Message]:
+        if self.rules.expire_at_lifetime:
+            return self.waiting()
+        return [] if self.down else self.without_opening()
+
+    def set_watch(self) -> None:
+        """Watch the oldest; a watch that is set is never called off, only moved to an earlier time."""
+        for m in self.watched()[:1]:
+            when = max(self.clock.now_us, m.arrival_us + self.of["lifetime_us"])
+            if self.watch_us is None or when < self.watch_us:
+                self.watch_us = when
+                self.clock.at(when, Rank.EXPIRY, self.number, 0, partial(self.expires, when))
+
+    def expires(self, when: int) -> None:
+        if self.watch_us == when:
+            self.watch_us = None
+            self.bounce_lapsed(self.watched())
+            self.set_watch()
+
+
+def run(world: World, seed: int, sink: Sink, kind: type[Destination] = Destination) -> None:
+    """Deliver the mail of a world and send all its rows to the sink."""
+    clock, mail, until_us = Clock(world.rules.max_connections), Mail(world, seed), world.rules.until_us
+    keys = {stream: round_keys(seed, stream) for stream in Stream}
+    numbers = range(len(world.destinations.key))
+    destinations = [kind(world, d, list(mail.of(d)), clock, keys) for d in numbers]
+    clock.run(until_us)
+    messages, connections = [], []
+    for d in destinations:
+        for m in d.messages:
+            of = {"destination": d.number, **vars(m), "done_us": m.done_us if m.place == DONE else until_us}
+            messages.append([int(of[name]) for name in MESSAGE_COLUMNS])
+        for c in d.connections:
+            of = {"destination": d.number, **vars(c), "closed_us": c.closed_us if c.state == CLOSED else until_us}
+            connections.append([int(of[name]) for name in CONNECTION_COLUMNS])
+    sink.messages(np.array(messages, dtype=np.int64).reshape(-1, len(MESSAGE_COLUMNS)))
+    sink.connections(np.array(connections, dtype=np.int64).reshape(-1, len(CONNECTION_COLUMNS)))
