@@ -90,6 +90,11 @@ class Scenario:
             raise ScenarioError(complaint("sender", self.sender, SENDERS))
         if not 0 < self.days <= 366:
             raise ScenarioError(complaint("days", self.days, "more than 0, up to 366"))
+        if not (self.population.messages_are_counts or self.workload.messages_per_day or self.workload.trace is not None):
+            raise ScenarioError(
+                f"workload.messages_per_day is not given, and population {self.population.name!r} knows only shares of "
+                "mail, no counts; allowed: a number of messages a day"
+            )
         if self.until_s is not None and not 0 < self.until_s <= 400 * 86_400:
             raise ScenarioError(complaint("until_s", self.until_s, "more than 0 s, up to 400 days"))
 

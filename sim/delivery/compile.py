@@ -20,6 +20,7 @@ from sim.policy.profiles import esa
 from sim.results.labels import Labels
 from sim.scenario import Scenario
 from sim.terms import Dns, LimitType, NameRule, Stage, TlsVersion
+from sim.world.population import Population
 from sim.world.shapes import Shape
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Int64 = NDArray[np.int64]
 
 US = 1_000_000
 _WHOLE = 1 << 32
-_RATE_COLUMNS = (
+RATE_COLUMNS = (
     "unreachable_rate",
     "greeting_4xx_rate",
     "greeting_5xx_rate",
@@ -58,8 +59,8 @@ def compile_world(scenario: Scenario) -> w.World:
     entries = [policy.resolved(i) for i in range(len(policy.entries))] + [policy.resolved(-1)]
     entry_of = np.where(entry_of < 0, len(entries) - 1, entry_of)
     settings = _column([e.tls for e in entries])[entry_of]
-    route_start = _starts(population.routes["domain"].to_numpy(), len(names))
-    backend_start = _starts(population.backends["host"].to_numpy(), len(population.hosts))
+    route_start = row_starts(population.routes["domain"].to_numpy(), len(names))
+    backend_start = row_starts(population.backends["host"].to_numpy(), len(population.hosts))
     slots, slot_of_route = _slots(entries, entry_of, route_start)
     waits_us, wait_start = _schedules(scenario, entries)
     trace, trace_start = _trace(scenario, names)
@@ -110,7 +111,7 @@ def _destinations(
     domains = scenario.population.domains
     profiles = [scenario.policy.profile(e.bounce_profile or "Default") for e in entries]
     first, rescued = domains["first_4yz_rate"].to_numpy(), domains["rescued_share"].to_numpy()
-    refused = domains["refused_5yz_rate"].to_numpy()
+    lasting, refused = domains["persistent_4yz_share"].to_numpy(), domains["refused_5yz_rate"].to_numpy()
     return w.Destinations(
         key=_keys(domains["domain"].tolist()),
         gap_ticks=_gaps(scenario),
@@ -118,7 +119,8 @@ def _destinations(
         demand=_column(tables.demand[settings]),
         dns_stage=_column([_DNS_STAGE[Dns(d)] for d in domains["dns"]]),
         dns_temporary=_threshold(domains["dns_temporary_rate"]),
-        persistent_4yz=_threshold(first * (1 - rescued)),
+        persistent_4yz=_threshold(first * (1 - rescued) * lasting),
+        late_5yz=_threshold(first * (1 - rescued)),
         first_4yz=_threshold(first),
         refused_5yz=_threshold(np.minimum(first + refused, 1.0)),
         new_pair=_threshold(domains["new_pair_rate"]),
@@ -156,7 +158,7 @@ def _trace(scenario: Scenario, names: Sequence[str]) -> tuple[Int64, Int64]:
     arrival = _us(frame["time_s"])
     order = np.lexsort((arrival, row))
     columns = (arrival, _int(frame["size_bytes"]), _int(frame["recipients"]))
-    return np.stack([c[order] for c in columns], axis=1), _starts(row[order], len(names))
+    return np.stack([c[order] for c in columns], axis=1), row_starts(row[order], len(names))
 
 
 def _slots(entries: Sequence[Entry], entry_of: Int64, route_start: Int64) -> tuple[w.Slots, Int64]:
@@ -190,12 +192,8 @@ def _seen_tls(scenario: Scenario, tables: PolicyTables, settings: Int64, backend
     """What a completed handshake shows, per (route, backend): name rules run here, once."""
     population = scenario.population
     routes, backends = population.routes, population.backends
-    pool = np.diff(backend_start)[routes["host"].to_numpy()]
-    start = np.concatenate([[0], np.cumsum(pool)])[:-1].astype(np.int64)
-    route = np.repeat(np.arange(len(routes)), pool)
-    backend = backend_start[routes["host"].to_numpy()[route]] + np.arange(len(route)) - start[route]
-    names = {c: backends[c].to_numpy(bool)[backend] for c in ("san_present", "san_mx", "cn_mx", "san_ptr", "cn_ptr")}
-    names |= {c: routes[c].to_numpy(bool)[route] for c in ("san_domain", "cn_domain")}
+    route, backend, start = pool_members(population, backend_start)
+    names = names_on_routes(population, route, backend)
     rule = tables.rule[settings[routes["domain"].to_numpy()[route]]]
     holds = np.zeros(len(route), dtype=bool)
     for name_rule in NameRule:
@@ -204,6 +202,22 @@ def _seen_tls(scenario: Scenario, tables: PolicyTables, settings: Int64, backend
     version_ok = backends["tls_version"].to_numpy()[backend] >= scenario.lowest_tls
     chain = backends["chain"].to_numpy()[backend]
     return _column(tables.seen[int(Stage.TLS), version_ok.astype(int), chain, holds.astype(int)]), start
+
+
+def pool_members(population: Population, backend_start: Int64) -> tuple[Int64, Int64, Int64]:
+    """Return every (route, backend of its host) as two columns, and the row at which each route's begin."""
+    host = population.routes["host"].to_numpy()
+    pool = np.diff(backend_start)[host]
+    start = np.concatenate([[0], np.cumsum(pool)])[:-1].astype(np.int64)
+    route = np.repeat(np.arange(len(host)), pool)
+    return route, backend_start[host[route]] + np.arange(len(route)) - start[route], start
+
+
+def names_on_routes(population: Population, route: Int64, backend: Int64) -> dict[str, NDArray[np.bool_]]:
+    """Return the certificate's name columns of each (route, backend), as :func:`sim.policy.identity.rule_holds` takes them."""
+    of_backend = ("san_present", "san_mx", "cn_mx", "san_ptr", "cn_ptr")
+    names = {c: population.backends[c].to_numpy(bool)[backend] for c in of_backend}
+    return names | {c: population.routes[c].to_numpy(bool)[route] for c in ("san_domain", "cn_domain")}
 
 
 def _hosts(hosts: pd.DataFrame, accept_row: Int64, backend_start: Int64) -> w.Hosts:
@@ -232,7 +246,7 @@ def _backends(backends: pd.DataFrame, backend_start: Int64) -> w.Backends:
     before = np.concatenate([[0.0], total])[backend_start[backends["host"].to_numpy()]]
     chosen = _threshold(np.minimum(total - before, 1.0))
     chosen[backend_start[1:] - 1] = _WHOLE
-    stage = np.cumsum(backends[list(_RATE_COLUMNS)].to_numpy(dtype=np.float64), axis=1)
+    stage = np.cumsum(backends[list(RATE_COLUMNS)].to_numpy(dtype=np.float64), axis=1)
     old = backends["tls_version"].to_numpy() < TlsVersion.TLS_1_3
     return w.Backends(
         chosen=chosen,
@@ -309,7 +323,7 @@ def _acceptance(scenario: Scenario) -> tuple[Int64, Int64]:
     return np.stack([unit_table(s, what="acceptance") for s in shapes]), row.astype(np.int64)
 
 
-def _starts(owner: ArrayLike, count: int) -> Int64:
+def row_starts(owner: ArrayLike, count: int) -> Int64:
     """Row offsets of rows grouped by owner: ``start[i]:start[i + 1]`` belong to owner i."""
     return np.searchsorted(np.asarray(owner), np.arange(count + 1)).astype(np.int64)
 

@@ -16,8 +16,9 @@ Int64 = NDArray[np.int64]
 #: ordinal, arrival_us, size_bytes, recipients, refusal, new_pair, word of the first verdict
 Letter = tuple[int, int, int, int, int, int, int]
 
-#: Refusal of a message, drawn once: how its peer answers it.
-ACCEPTED, TRANSIENT, PERSISTENT, REFUSED = range(4)
+#: Refusal of a message, drawn once: accepted; 4yz at its first verdict, then accepted; 4yz at every verdict;
+#: 4yz at its first verdict, then 5yz; 5yz.
+ACCEPTED, TRANSIENT, PERSISTENT, LATE_REFUSED, REFUSED = range(5)
 _BLOCK = 4_096
 
 
@@ -108,10 +109,11 @@ class Mail:
         refusal = np.select(
             [
                 refusal_word < d.persistent_4yz[destination],
+                refusal_word < d.late_5yz[destination],
                 refusal_word < d.first_4yz[destination],
                 refusal_word < d.refused_5yz[destination],
             ],
-            [PERSISTENT, TRANSIENT, REFUSED],
+            [PERSISTENT, LATE_REFUSED, TRANSIENT, REFUSED],
             ACCEPTED,
         )
         new_pair = (pair_word < d.new_pair[destination]).astype(np.int64)

@@ -15,7 +15,7 @@ import simpy
 from sim.delivery import rules
 from sim.delivery.clock import Occurrence, OrderedEnvironment
 from sim.delivery.lists import Lists, RowBuffer
-from sim.delivery.mail import ACCEPTED, REFUSED, Letter
+from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, Letter
 from sim.delivery.rules import Rank
 from sim.terms import Bounce, Fate, Outcome, Reason
 
@@ -121,7 +121,7 @@ class Destination:
         self.preference_groups = [list(g) for _, g in groupby(routes, key=lists.preference.__getitem__)]
         self.limits = engine.limits
         self.order = list(routes) if all(len(g) == 1 for g in self.preference_groups) else None
-        self.limits_by_route = len({lists.slot[r] for r in routes}) > 1
+        self.stepwise = len({lists.slot[r] for r in routes}) > 1 or lists.rules.until_us >= 0
         self.own_limits = [engine.limits[s] for s in sorted({lists.slot[r] for r in routes})]
         self.waits_us = lists.waits_us[lists.wait_start[index] : lists.wait_stop[index]]
         self.lifetime_us, self.max_retries = lists.lifetime_us[index], lists.max_retries[index]
@@ -363,9 +363,10 @@ class Destination:
 
     def reply_to(self, message: Message, now_us: int) -> int:
         """Return the peer's answer to RCPT: 0 accepted, else the reason of the refusal."""
-        if message.refusal == REFUSED:
+        refusal = message.refusal
+        if refusal == REFUSED or (refusal == LATE_REFUSED and message.verdicts > 1):
             return _REPLY_5YZ
-        if message.refusal != ACCEPTED and (message.refusal > 1 or message.verdicts == 1):
+        if refusal != ACCEPTED and (refusal == PERSISTENT or message.verdicts == 1):
             return _REPLY_4YZ
         greylist_us = self.lists.greylist_us[self.index]
         if greylist_us and message.new_pair:
@@ -489,7 +490,6 @@ class Destination:
 
     def failed(self, connection: Connection, outcome: int) -> None:
         """A pass ended without a connection that mail may flow on."""
-        connection.outcome = outcome
         if outcome == Outcome.BOUNCE_ALL:
             self._opening_ended(connection)
             if self.probe is connection:

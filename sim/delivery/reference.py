@@ -159,7 +159,6 @@ class Reference:
         if outcome > _DELIVERS:
             destination.failed(connection, outcome)
             return
-        connection.outcome = outcome
         connection.established_us = self.now
         destination.opened(connection)
         while True:
@@ -174,7 +173,8 @@ class Reference:
     def try_hosts(self, destination: Destination, connection: Connection) -> Opening:
         """Try the MX hosts in order until mail may flow on one; return the last outcome (RFC 5321 section 5.1).
 
-        The end of each try is an event of its own only where it moves the connection from one limit to another.
+        The end of each try is an event of its own only where it can be seen: where it may move the connection from one
+        limit to another, and where the run may end in between.
         """
         lists, demand = self.lists, self.lists.demand[destination.index]
         begins_us = self.now + lists.rules.dns_us
@@ -191,9 +191,9 @@ class Reference:
             while True:
                 seen, takes_us = self._meet(destination, connection, route, asked, ends_us)
                 ends_us += takes_us
-                outcome = self._conclude(connection, asked, seen)
-                if destination.limits_by_route:
+                if destination.stepwise:
                     yield self._step(destination, connection, ends_us)
+                outcome = self._conclude(connection, asked, seen)
                 if outcome != _RECONNECT_CLEAR:
                     break
                 asked = _CLEAR
@@ -201,7 +201,7 @@ class Reference:
                 connection.opener.openings += 1
             if outcome != _NEXT_HOST and outcome != _BOUNCE_MESSAGE:
                 break
-        if not destination.limits_by_route:
+        if not destination.stepwise:
             yield self._step(destination, connection, ends_us)
         return outcome
 
@@ -212,7 +212,8 @@ class Reference:
 
     def _conclude(self, connection: Connection, demand: int, seen: int) -> int:
         connection.reason = self.lists.reason[demand][seen]
-        return int(self.lists.outcome[demand][seen])
+        connection.outcome = outcome = self.lists.outcome[demand][seen]
+        return outcome
 
     def plan(self, destination: Destination, message: Message) -> tuple[int, list[int]]:
         """Draw a pass for a message: the word of its DNS look-up, and the order of the routes.

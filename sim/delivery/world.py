@@ -25,6 +25,7 @@ class Destinations:
     dns_stage: Int64  #: Stage code the look-up ends at, or -1 when it answers
     dns_temporary: Int64  #: threshold (of 2**32) of a temporary DNS failure, per pass
     persistent_4yz: Int64  #: refusal thresholds, cumulative, of the word drawn once per message
+    late_5yz: Int64
     first_4yz: Int64
     refused_5yz: Int64
     new_pair: Int64  #: threshold of a sender-recipient pair not known to a greylisting peer

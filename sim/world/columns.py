@@ -35,6 +35,7 @@ DOMAINS: Final[dict[str, Column]] = {
     "dns_temporary_rate": Column("number", high=1.0, default=0.0),
     "first_4yz_rate": Column("number", high=1.0, default=0.0),
     "rescued_share": Column("number", high=1.0, default=1.0),
+    "persistent_4yz_share": Column("number", high=1.0, default=1.0),
     "refused_5yz_rate": Column("number", high=1.0, default=0.0),
     "greylist_s": Column("number", default=0.0),
     "new_pair_rate": Column("number", high=1.0, default=0.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -31,8 +31,8 @@ class Population:
     year : era of the figures.
     weighting : ``message`` or ``domain``: what the preset's figures are shares of.
     domains : one row a destination, by falling ``messages`` (mail weight): domain, messages, provider, dns (code of
-        `sim.terms.Dns`), dns_temporary_rate, first_4yz_rate, rescued_share, refused_5yz_rate, greylist_s (0 = none),
-        new_pair_rate.
+        `sim.terms.Dns`), dns_temporary_rate, first_4yz_rate, rescued_share, persistent_4yz_share (of
+        those not rescued), refused_5yz_rate, greylist_s (0 = none), new_pair_rate.
     hosts : one row an MX host: host, provider, rtt_s, throughput_bytes_per_s, accept_median_s, accept_sigma,
         outage_share (of time), outage_mean_s, unreachable_s (until a silent host is given up).
     backends : servers behind the hosts, one or more each, in host order: host (row number), weight (1 a host), the
@@ -43,6 +43,7 @@ class Population:
     account : the figures used: parameter, role (input, provider, check, view, file), value, achieved, unit, weighting,
         status (measured, inferred, assumed, given, drawn), source, note.
     messages_are_counts : whether ``messages`` are messages a day, and not only weights.
+    drawn_by : how to draw it again under another seed; None where nothing was drawn, or columns were replaced since.
 
     Examples
     --------
@@ -61,6 +62,7 @@ class Population:
     routes: pd.DataFrame
     account: pd.DataFrame
     messages_are_counts: bool = False
+    drawn_by: Callable[[int], Population] | None = None
 
     def __post_init__(self) -> None:
         for frame in columns.FRAMES:
@@ -84,7 +86,12 @@ class Population:
         PopulationError
             For an unknown preset or parameter (with the nearest one), a value out of range, or no domains.
         """
-        return cls._of(build_preset(name, domains=domains, seed=seed, given=overrides), name=name, seed=seed)
+        built = build_preset(name, domains=domains, seed=seed, given=overrides)
+
+        def draw(other: int) -> Population:
+            return cls.preset(name, domains=domains, seed=other, **overrides)
+
+        return cls._of(built, name=name, seed=seed, drawn_by=draw)
 
     @staticmethod
     def presets() -> tuple[str, ...]:
@@ -123,7 +130,11 @@ class Population:
         listed = read_destinations(path)
         built = build(figures, listed.domains, listed.messages, seed=seed)
         built.account[:0] = listed.account
-        return cls._of(built, name=listed.name, seed=seed, counts=True)
+
+        def draw(other: int) -> Population:
+            return cls.read_csv(path, preset=preset, seed=other, **overrides)
+
+        return cls._of(built, name=listed.name, seed=seed, drawn_by=draw, counts=True)
 
     @classmethod
     def custom(cls, specs: Sequence[Mapping[str, Any]], *, name: str = "custom", year: int = 2024) -> Self:
@@ -149,7 +160,9 @@ class Population:
         return cls(name, 0, year, "domain", **custom_frames(specs), account=account, messages_are_counts=True)
 
     @classmethod
-    def _of(cls, built: Built, *, name: str, seed: int, counts: bool = False) -> Self:
+    def _of(
+        cls, built: Built, *, name: str, seed: int, drawn_by: Callable[[int], Population], counts: bool = False
+    ) -> Self:
         import pandas as pd
 
         return cls(
@@ -163,7 +176,12 @@ class Population:
             routes=built.routes,
             account=pd.DataFrame(built.account, columns=list(ACCOUNT_COLUMNS)),
             messages_are_counts=counts,
+            drawn_by=drawn_by,
         )
+
+    def redrawn(self, seed: int) -> Population:
+        """Return the population as another seed draws it; the same one where nothing was drawn."""
+        return self if self.drawn_by is None else self.drawn_by(seed)
 
     @cached_property
     def hash(self) -> str:
@@ -199,5 +217,5 @@ class Population:
                 rows.append({"parameter": f"{frame}.{column}", "role": "input", **by_caller})
             frames[frame] = old.assign(**dict(new))
         noted = [*self.account.to_dict("records"), *rows]
-        changed: dict[str, Any] = {**frames, "account": pd.DataFrame(noted, columns=list(ACCOUNT_COLUMNS))}
+        changed: dict[str, Any] = {**frames, "drawn_by": None, "account": pd.DataFrame(noted, columns=list(ACCOUNT_COLUMNS))}
         return replace(self, **changed)

@@ -111,11 +111,20 @@ def _greylisting(to: Destinations, ops: Operators, figures: Figures, chance: Cha
     return greylists
 
 
+_SAME_EVERYWHERE = (
+    "dns_temporary_rate",
+    "first_4yz_rate",
+    "rescued_share",
+    "persistent_4yz_share",
+    "refused_5yz_rate",
+)
+
+
 def _domains(to: Destinations, ops: Operators, figures: Figures, dns: Int64, greylists: Bool) -> pd.DataFrame:
     import pandas as pd
 
     labels = np.array(operator_labels(ops, figures), dtype=object)
-    same = {p: figures.number(p) for p in ("dns_temporary_rate", "first_4yz_rate", "rescued_share", "refused_5yz_rate")}
+    same = {p: figures.number(p) for p in _SAME_EVERYWHERE}
     if same["first_4yz_rate"] + same["refused_5yz_rate"] > 1 + 1e-9:
         total = same["first_4yz_rate"] + same["refused_5yz_rate"]
         raise PopulationError(complaint("first_4yz_rate, refused_5yz_rate", total, "at most 1 together"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -85,6 +85,27 @@ class Workload:
         messages_per_day, **others : as for the class.
         """
         return cls(messages_per_day=messages_per_day, hourly=(1.0,) * 24, weekday=(1.0,) * 7, **others)
+
+
+    def mean_days(self, days: float) -> float:
+        """Return how many days of mean rate the first ``days`` of the run hold: a Monday holds more than a Sunday."""
+        hours = np.outer(np.asarray(self.weekday), np.asarray(self.hourly)).ravel()
+        whole, rest = divmod(days * 24.0, 1.0)
+        mass = np.resize(hours, int(whole) + 1)
+        return float((mass[:-1].sum() + mass[-1] * rest) / (hours.mean() * 24.0))
+
+    def total(self, messages: float, days: float) -> Self:
+        """Return the workload at the rate that brings so many messages, expected, in the first ``days`` of the run.
+
+        Raises
+        ------
+        WorkloadError
+            When ``messages`` is not a positive number, or no mail comes in these days.
+        """
+        mass = self.mean_days(days)
+        if not _is_number(messages) or messages <= 0 or mass <= 0:
+            raise WorkloadError(complaint("messages", messages, "a number above 0, and mail at some hour"))
+        return replace(self, messages_per_day=messages / mass)
 
 
 def _is_number(value: object) -> bool:

@@ -18,7 +18,7 @@ from sim.delivery.world import World
 from sim.errors import LimitError
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from tests.delivery import tiny_loop
-from tests.delivery.worlds import S, random_world, with_random_tables, with_rules
+from tests.delivery.worlds import S, random_world, with_lifetime, with_random_tables, with_rules
 
 Rows = NDArray[np.int64]
 COLUMNS = {"messages": MESSAGE_COLUMNS, "connections": CONNECTION_COLUMNS}
@@ -61,12 +61,16 @@ def tiny_rows(world: World, seed: int) -> dict[str, Rows]:
 
 
 def world_of(seed: int) -> World:
-    """The world that a seed replays: most are coarse, some have a drawn sender's tables, some are censored."""
-    world = random_world(seed, coarse=seed % 5 != 4, messages=(40, 40, 8, 120)[seed // 5 % 4])
+    """The world that a seed replays: most are coarse, some have patience, drawn tables, an early end."""
     rng = np.random.default_rng([seed, 1])
+    world = random_world(seed, coarse=seed % 5 != 4, messages=int(rng.choice([8, 30, 80])))
+    if rng.random() < 0.3:
+        world = with_lifetime(world, times=10)
     if rng.random() < 0.3:
         world = with_random_tables(world, seed)
-    return with_rules(world, until_us=int(rng.integers(1, 120)) * S) if rng.random() < 0.3 else world
+    if rng.random() < 0.3:
+        world = with_rules(world, until_us=int(rng.integers(1, 120)) * S)
+    return world
 
 
 def first_difference(reference: dict[str, Rows], tiny: dict[str, Rows], seed: int) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from sim.delivery import rules
 from sim.delivery.draws import NTH_BITS, RoundKeys, Stream, round_keys, words
-from sim.delivery.mail import PERSISTENT, REFUSED, TRANSIENT, Letter, Mail
+from sim.delivery.mail import LATE_REFUSED, PERSISTENT, REFUSED, TRANSIENT, Letter, Mail
 from sim.delivery.rules import Rank
 from sim.delivery.world import World
 from sim.errors import LimitError
@@ -115,6 +115,7 @@ class Destination:
         self.world, self.rules, self.number, self.clock, self.keys = world, world.rules, number, clock, keys
         self.of = {name: int(column[number]) for name, column in vars(world.destinations).items()}
         self.routes = range(self.of["route_start"], int(world.destinations.route_start[number + 1]))
+        self.outage_table, self.accept_tables = world.tables.outage.tolist(), world.tables.accept.tolist()
         self.messages: list[Message] = []
         self.connections: list[Connection] = []
         self.windows = {self.slot(route): (0, 0) for route in self.routes}
@@ -138,11 +139,13 @@ class Destination:
     def opening(self) -> list[Connection]:
         return [c for c in self.connections if c.state == OPENING]
 
-    def has_opening(self, m: Message) -> bool:
-        return any(c.message is m for c in self.opening())
+    def covered(self) -> set[int]:
+        """Return the ordinals of the messages that have an opening in progress."""
+        return {c.message.ordinal for c in self.opening()}
 
     def without_opening(self) -> list[Message]:
-        return [m for m in self.waiting() if not self.has_opening(m)]
+        covered = self.covered()
+        return [m for m in self.waiting() if m.ordinal not in covered]
 
     def has_place(self, route: int) -> bool:
         held = [c for c in self.connections if c.state != CLOSED and self.slot(c.route) == self.slot(route)]
@@ -247,13 +250,14 @@ class Destination:
 
     def outage(self, host: int, now_us: int) -> bool:
         """Tell whether an outage that begins in this cycle of the host, or in the one before, covers an instant."""
-        hosts, unit_table = self.world.hosts, self.world.tables.outage.tolist()
+        hosts = self.world.hosts
         cycle_us, mean_us, key = (int(a[host]) for a in (hosts.outage_cycle_us, hosts.outage_us, hosts.key))
         for cycle in (now_us // cycle_us, now_us // cycle_us - 1) if cycle_us else ():
             word_0, word_1, _, _ = words(self.keys[Stream.OUTAGE], key, cycle)
             begins_us = cycle * cycle_us + rules.share_of(cycle_us, word_0)
-            lasts_us = rules.scaled(mean_us, rules.quantile(unit_table, word_1), rules.UNIT_BITS)
-            if rules.is_down(now_us, begins_us, min(lasts_us, cycle_us)):
+            unit = rules.quantile(self.outage_table, word_1)
+            lasts_us = min(rules.scaled(mean_us, unit, rules.UNIT_BITS), cycle_us)
+            if rules.is_down(now_us, begins_us, lasts_us):
                 return True
         return False
 
@@ -328,16 +332,16 @@ class Destination:
         lasts_us = rules.refusal_us(m.recipients, rtt_us)
         if answer == 2:
             word = words(self.keys[Stream.VERDICT], self.of["key"], m.ordinal << NTH_BITS | m.verdicts)[0]
-            unit = rules.quantile(self.world.tables.accept[hosts.accept_table[host]].tolist(), word)
+            unit = rules.quantile(self.accept_tables[int(hosts.accept_table[host])], word)
             accept_us = rules.scaled(int(hosts.accept_us[host]), unit, rules.UNIT_BITS)
             lasts_us = rules.transfer_us(m.size_bytes, m.recipients, rtt_us, int(hosts.us_per_mib[host]), accept_us)
         self.clock.at(now + lasts_us, Rank.VERDICT, self.number, c.ordinal, lambda: self.verdict(m, c, answer))
 
     def answer(self, m: Message) -> int:
         """Return the first digit of the peer's reply, known when the transfer starts."""
-        if m.refusal == REFUSED:
+        if m.refusal == REFUSED or (m.refusal == LATE_REFUSED and m.verdicts > 1):
             return 5
-        if m.refusal == PERSISTENT or (m.refusal == TRANSIENT and m.verdicts == 1):
+        if m.refusal == PERSISTENT or (m.refusal in (TRANSIENT, LATE_REFUSED) and m.verdicts == 1):
             return 4
         if self.of["greylist_us"] and m.new_pair:
             if m.greylisted_us is None:
@@ -461,7 +465,7 @@ class Destination:
         if not self.admits(slot, without[0]):
             self.wake_with(slot)
             return False
-        promised = sum(m.recipients for m in mail if self.has_opening(m))
+        promised = sum(m.recipients for m in mail) - sum(m.recipients for m in without)
         if promised and not self.has_room(slot, promised + without[0].recipients):
             return False
         c = self.open_for(without[0], dns_word, order)
@@ -480,7 +484,10 @@ class Destination:
     def wake_with(self, slot: int) -> None:
         window_us = int(self.world.slots.window_us[slot])
         when = rules.window_wakes_us(self.clock.now_us, self.windows[slot][0], window_us)
-        self.clock.at(when, Rank.RATE_WINDOW, self.number, 0, self.ask_for_dispatch)
+        self.clock.at(when, Rank.RATE_WINDOW, self.number, 0, self.window_changes)
+
+    def window_changes(self) -> None:
+        self.ask_for_dispatch()
 
     def watched(self) -> list[Message]:
         if self.rules.expire_at_lifetime:

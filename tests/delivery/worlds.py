@@ -7,6 +7,7 @@ ones draw their times from distributions.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,9 @@ class LogNormal:
 
         return np.asarray(np.exp(self.sigma * ndtri(probability)))
 
+    def mean(self) -> float:
+        return float(np.exp(self.sigma**2 / 2))
+
 
 def random_world(seed: int, *, coarse: bool = True, messages: int = 40, setting: Setting | None = None) -> w.World:
     """Return a world of one to four destinations under random policies, limits, failures and switches."""
@@ -84,7 +88,8 @@ def random_world(seed: int, *, coarse: bool = True, messages: int = 40, setting:
             demand=ints(tables.demand[settings]),
             dns_stage=ints(rng.choice([-1, -1, -1, -1, -1, -1, int(Stage.NXDOMAIN), int(Stage.NULL_MX)], count)),
             dns_temporary=threshold(rng.choice([0.0, 0.0, 0.2], count)),
-            persistent_4yz=threshold(rng.choice([0.0, 0.1], count)),
+            persistent_4yz=threshold(rng.choice([0.0, 0.05], count)),
+            late_5yz=threshold(np.full(count, 0.1)),
             first_4yz=threshold(rng.choice([0.1, 0.4], count)),
             refused_5yz=threshold(rng.choice([0.4, 0.5], count)),
             new_pair=threshold(np.full(count, 0.5)),
@@ -131,9 +136,15 @@ def labels_for(count: int, hosts: int, settings: Int64, route_host: Int64) -> La
     )
 
 
-def with_rules(world: w.World, **changes: int) -> w.World:
+def with_rules(world: w.World, **changes: Any) -> w.World:
     """Return a world with other switches."""
     return replace(world, rules=replace(world.rules, **changes))
+
+
+def with_lifetime(world: w.World, *, times: int) -> w.World:
+    """Return a world whose mail may stay in the queue so many times as long."""
+    lifetime_us = ints(world.destinations.lifetime_us * times)
+    return replace(world, destinations=replace(world.destinations, lifetime_us=lifetime_us))
 
 
 def with_random_tables(world: w.World, seed: int) -> w.World:

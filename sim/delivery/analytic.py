@@ -1,0 +1,196 @@
+"""No clock: what one pass over a destination's MX hosts comes to, from probabilities times tables.
+
+Per connection, not per message: a message that is deferred tries again, and what becomes of it then depends
+on retries, queues and limits, which only the simulation follows.
+
+Assumptions: hosts fail independently of each other; an outage is met with the share of time a host is down;
+the reconnection in clear meets the same host, which is up, afresh. Where they hold, simulated first passes
+agree with these numbers (``tests/delivery/test_expected.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import lcm
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.delivery.compile import RATE_COLUMNS, names_on_routes, pool_members, row_starts
+from sim.delivery.reference import SEEN_AT
+from sim.policy.decide import Tables
+from sim.policy.identity import rule_holds
+from sim.policy.profiles import esa
+from sim.scenario import Scenario
+from sim.terms import Demand, Dns, NameRule, Outcome, Seen, Setting, Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Float = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+#: What a pass can come to: columns of :func:`pass_probabilities` and of :func:`expected`.
+ENDS = ("in_clear", "encrypted", "verified", "bounced", "deferred")
+_BOUNCED, _DEFERRED = 3, 4
+_MOST_TURNS = 60
+
+
+def expected(scenario: Scenario, settings: Sequence[Setting] = tuple(Setting)) -> pd.DataFrame:
+    """Return what one pass comes to for each destination under each TLS setting, without a clock.
+
+    Parameters
+    ----------
+    scenario : its policy rules only through the switches; every destination is asked under every setting.
+    settings : which.
+
+    Returns
+    -------
+    DataFrame
+        Rows domain x setting: ``domain``, ``setting``, ``in_clear``, ``encrypted``, ``verified``, ``bounced``,
+        ``deferred`` (probabilities that sum to 1), ``mail_share``, and ``in_force`` where the policy has this setting.
+    """
+    import pandas as pd
+
+    probability = pass_probabilities(scenario, settings)
+    domains = scenario.population.domains
+    names = domains["domain"].to_numpy()
+    weight = domains["messages"].to_numpy(dtype=np.float64)
+    entry = scenario.policy.match(names.tolist())
+    ruled = np.array([scenario.policy.resolved(i).tls for i in range(-1, len(scenario.policy.entries))])[entry + 1]
+    frame = pd.DataFrame(probability.reshape(-1, len(ENDS)), columns=list(ENDS))
+    frame.insert(0, "domain", np.tile(names, len(settings)))
+    frame.insert(1, "setting", np.repeat([s.label for s in settings], len(names)))
+    frame["mail_share"] = np.tile(weight / weight.sum(), len(settings))
+    frame["in_force"] = np.concatenate([ruled == s for s in settings])
+    return frame
+
+
+def pass_probabilities(scenario: Scenario, settings: Sequence[Setting] = tuple(Setting)) -> Float:
+    """Return the probabilities of each end of a pass, shape (settings, domains, ENDS)."""
+    tables = esa.tables(scenario.switches)
+    routes = scenario.population.routes
+    domain, preference = routes["domain"].to_numpy(), routes["preference"].to_numpy()
+    evidence = _Evidence(scenario)
+    down = scenario.population.hosts["outage_share"].to_numpy(dtype=np.float64)[routes["host"].to_numpy()]
+    seen = {rule: evidence.seen(rule, tables) for rule in {NameRule(int(tables.rule[s])) for s in settings}}
+    on_route = np.stack(
+        [
+            _route_outcomes(seen[NameRule(int(tables.rule[s]))], down, int(tables.demand[s]), tables)
+            for s in settings
+        ],
+        axis=1,
+    )
+    end = np.zeros((len(scenario.population.domains), len(settings), len(ENDS)))
+    for rows, orders in _route_orders(domain, preference, len(end)):
+        end[rows] = sum(_over_hosts(on_route, order) for order in orders) / len(orders)
+    return np.moveaxis(_with_dns(scenario, end, tables, settings), 1, 0)
+
+
+class _Evidence:
+    """P(stage) per (route, backend) while the host is up, and what a completed handshake shows under each rule."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        population = scenario.population
+        backends = population.backends
+        start = row_starts(backends["host"].to_numpy(), len(population.hosts))
+        self.route, self.backend, first = pool_members(population, start)
+        rates = backends[list(RATE_COLUMNS)].to_numpy(dtype=np.float64)
+        stage = np.zeros((len(backends), len(Stage)))
+        stage[:, Stage.UNREACHABLE : Stage.TLS] = rates
+        stage[:, Stage.TLS] = 1 - rates.sum(axis=1)
+        stage *= backends["weight"].to_numpy(dtype=np.float64)[:, None]
+        before_tls = stage[:, : int(Stage.TLS)] @ np.eye(len(Seen))[SEEN_AT[: int(Stage.TLS)]]
+        pool = before_tls[self.backend]
+        self.tls = stage[self.backend, Stage.TLS]
+        stripped = population.routes["stripped"].to_numpy(bool)[self.route]
+        if stripped.any():
+            beyond = slice(Seen.REFUSED_4XX, Seen.UNTRUSTED)
+            pool[stripped, Seen.NOT_OFFERED] += pool[stripped, beyond].sum(axis=1) + self.tls[stripped]
+            pool[stripped, beyond] = 0.0
+            self.tls[stripped] = 0.0
+        self.before_tls = np.add.reduceat(pool, first, axis=0)
+        self.version_ok = (backends["tls_version"].to_numpy() >= scenario.lowest_tls)[self.backend].astype(int)
+        self.chain = backends["chain"].to_numpy()[self.backend]
+        self.names = names_on_routes(population, self.route, self.backend)
+
+    def seen(self, rule: NameRule, tables: Tables) -> Float:
+        """Return P(Seen | route, host up), shape (routes, Seen)."""
+        holds = rule_holds(rule, **self.names).astype(int)
+        seen_tls = tables.seen[int(Stage.TLS), self.version_ok, self.chain, holds]
+        cell = self.route * len(Seen) + seen_tls
+        tls = np.bincount(cell, weights=self.tls, minlength=self.before_tls.size)
+        return np.asarray(self.before_tls + tls.reshape(self.before_tls.shape))
+
+
+def _route_outcomes(up: Float, down: Float, demand: int, tables: Tables) -> Float:
+    """Return P(Outcome | route), shape (routes, Outcome), with reconnections in clear carried through."""
+    to_outcome = np.zeros((len(Demand), len(Seen), len(Outcome)))
+    np.put_along_axis(to_outcome, tables.outcome[:, :, 0].astype(np.int64)[:, :, None], 1.0, axis=2)
+    outcome = up @ to_outcome[demand]
+    again = outcome[:, Outcome.RECONNECT_CLEAR].copy()
+    if again.any():
+        in_clear = up @ to_outcome[int(Demand.CLEAR)]
+        outcome += again[:, None] * in_clear
+        outcome[:, Outcome.RECONNECT_CLEAR] = 0.0
+    unreachable = to_outcome[demand, Seen.UNREACHABLE]
+    return np.asarray((1 - down)[:, None] * outcome + down[:, None] * unreachable)
+
+
+def _route_orders(domain: Int64, preference: Int64, domains: int) -> Iterator[tuple[Int64, list[Int64]]]:
+    """Yield rows of domains with the orders their routes are tried in: (rows, routes) matrices, all equally likely.
+
+    Domains go by their number of routes, and apart when some of these share a preference: then there is an order a
+    turn, in which routes of equal preference are rotated, and together the turns are every rotation of each group.
+    """
+    start = row_starts(domain, domains)
+    count = np.diff(start)
+    begins = np.concatenate([[True], (np.diff(domain) != 0) | (np.diff(preference) != 0)])
+    first = np.flatnonzero(begins)
+    size = np.diff(np.append(first, len(domain)))
+    group = np.cumsum(begins) - 1
+    shares = np.zeros(domains, dtype=bool)
+    shares[domain[first[size > 1]]] = True
+    for routes in np.unique(count).tolist():
+        plain = np.flatnonzero((count == routes) & ~shares)
+        yield plain, [start[plain, None] + np.arange(routes)]
+        if not ((count == routes) & shares).any():
+            continue
+        rows = np.flatnonzero((count == routes) & shares)
+        place = start[rows, None] + np.arange(routes)
+        turns = min(lcm(*np.unique(size[group[place]]).tolist()), _MOST_TURNS)
+        begin, length = first[group[place]], size[group[place]]
+        yield rows, [begin + (place - begin + turn * length // turns) % length for turn in range(turns)]
+
+
+def _over_hosts(outcome: Float, order: Int64) -> Float:
+    """Carry the probability of getting there from host to host; return (rows, settings, ENDS)."""
+    end = np.zeros((len(order), outcome.shape[1], len(ENDS)))
+    reach = np.ones(end.shape[:2])
+    for column in range(order.shape[1]):
+        here = outcome[order[:, column]] * reach[:, :, None]
+        end[:, :, : _BOUNCED] += here[:, :, : int(Outcome.DELIVER_VERIFIED) + 1]
+        end[:, :, _BOUNCED] += here[:, :, Outcome.BOUNCE_ALL]
+        end[:, :, _DEFERRED] += here[:, :, Outcome.RETRY]
+        reach = here[:, :, Outcome.NEXT_HOST]
+        if column == order.shape[1] - 1:
+            end[:, :, _BOUNCED] += here[:, :, Outcome.BOUNCE_MESSAGE]
+        else:
+            reach = reach + here[:, :, Outcome.BOUNCE_MESSAGE]
+    end[:, :, _DEFERRED] += reach
+    return end
+
+
+def _with_dns(scenario: Scenario, end: Float, tables: Tables, settings: Sequence[Setting]) -> Float:
+    """Put the look-up before the hosts: a temporary failure defers, NXDOMAIN and null MX bounce."""
+    domains = scenario.population.domains
+    temporary = domains["dns_temporary_rate"].to_numpy(dtype=np.float64)[:, None, None]
+    end = end * (1 - temporary)
+    gone = domains["dns"].to_numpy() != Dns.OK
+    end[gone] = 0.0
+    for i, setting in enumerate(settings):
+        permanent = int(tables.outcome[tables.demand[setting], Seen.DNS_PERMANENT, 0])
+        end[gone, i, _BOUNCED if permanent == Outcome.BOUNCE_ALL else _DEFERRED] = 1 - temporary[gone, 0, 0]
+    end[:, :, _DEFERRED] += temporary[:, :, 0]
+    return end

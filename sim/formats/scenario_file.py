@@ -1,0 +1,307 @@
+"""Read a scenario file (TOML): a `Scenario` and how to run it. The manual is ``docs/scenario-file.md``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sim.errors import ScenarioError, SimError, complaint
+from sim.formats.bounce_profiles import BounceProfiles, read_bounce_profiles
+from sim.formats.destination_controls import Policy
+from sim.formats.destination_keys import with_guess
+from sim.formats.scenario_keys import FIGURES, key_at, model, names_at
+from sim.formats.text_file import read_text
+from sim.formats.toml_lines import key_lines, line_of, load_toml
+from sim.formats.trace_file import read_trace
+from sim.policy.destinations import DestinationControls
+from sim.policy.profiles.esa import Switches
+from sim.scenario import DeliverySwitches, Scenario
+from sim.terms import TlsVersion
+from sim.world.figures import Figures, load
+from sim.world.population import DEFAULT_BEHAVIOUR, Population
+from sim.world.shapes import Recipients, Sizes, default_recipients, default_sizes
+from sim.world.workload import Workload
+
+T = TypeVar("T")
+KeyPath = tuple[str | int, ...]
+
+_FIELD = re.compile(r"(?:switch )?(\w+)")
+_SIZE_KEYS = {
+    f"size_{name}": name for name in ("min_bytes", "median_bytes", "sigma", "tail_share", "tail_exponent", "max_bytes")
+}
+_RECIPIENT_KEYS = {"recipients_exponent": "exponent", "recipients_max": "most"}
+_MAIL = ("messages", "messages_per_day", "trace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioFile:
+    """A scenario and how to run it, as a file says.
+
+    Attributes
+    ----------
+    source : the file.
+    scenario : policy, population, mail.
+    seed : of all chance in the run.
+    replications : runs of a study that varies chance and population; ``None`` where the file does not say.
+    records : whether to keep a row per message and per connection.
+    engine : which engine runs.
+    """
+
+    source: str
+    scenario: Scenario
+    seed: int = 1
+    replications: int | None = None
+    records: bool = False
+    engine: str = "auto"
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments of `sim.simulate` beside the scenario: seed, engine, records."""
+        return {"seed": self.seed, "engine": self.engine, "records": self.records}
+
+
+def read_scenario(path: str | os.PathLike[str]) -> ScenarioFile:
+    """Read a scenario file.
+
+    Parameters
+    ----------
+    path : the file, TOML; paths in it are relative to its folder.
+
+    Raises
+    ------
+    SimError
+        Of the class of the fault (`ScenarioError`, `PolicyError`, ...), naming file, line, section, key, value, what
+        is allowed and the nearest guess. When there is more than one fault in the file, the others are its notes.
+
+    Examples
+    --------
+    >>> import sim
+    >>> file = sim.read_scenario(sim.example("scenario.toml"))
+    >>> file.scenario.days, file.options()
+    (1.0, {'seed': 1, 'engine': 'auto', 'records': False})
+    """
+    return parse_scenario(read_text(path, ScenarioError), source=str(path), folder=Path(path).parent)
+
+
+def parse_scenario(text: str, *, source: str = "<text>", folder: str | os.PathLike[str] = ".") -> ScenarioFile:
+    """Read the text of such a file; paths in it are relative to ``folder``. See `read_scenario`."""
+    return _Reader(text, source, Path(folder)).read()
+
+
+class _Reader:
+    def __init__(self, text: str, source: str, folder: Path) -> None:
+        self.lines = key_lines(text)
+        self.source = source
+        self.folder = folder
+        self.document = load_toml(text, source, ScenarioError)
+
+    def read(self) -> ScenarioFile:
+        given = self.checked()
+        if None not in (given["until_h"], given["until_s"]):
+            raise self.fault(("until_s",), given["until_s"], "once: until_h is given too")
+        until_s = given["until_s"] if given["until_h"] is None else given["until_h"] * 3_600
+        policy = self.policy(given["policy"])
+        population = self.population(given["population"])
+        days = given["days"] or 1.0
+        scenario = self.build(
+            (),
+            lambda: Scenario(
+                policy=policy,
+                population=population,
+                workload=self.workload(given["workload"], days, counts=population.messages_are_counts),
+                sender=given["sender"] or "esa",
+                days=days,
+                until_s=until_s,
+                switches=self.build(("switches",), lambda: Switches(**_set(given["switches"]))),
+                delivery=self.build(("delivery",), lambda: DeliverySwitches(**_set(given["delivery"]))),
+                minimum_tls=self.minimum_tls(given["minimum_tls"]),
+            ),
+        )
+        run = {name: given[name] for name in ("seed", "replications", "records", "engine")}
+        return ScenarioFile(source=self.source, scenario=scenario, **_set(run))
+
+    def checked(self) -> dict[str, Any]:
+        """Return the document with every key a file may have, ``None`` where it has none."""
+        from pydantic import ValidationError
+
+        try:
+            given: dict[str, Any] = model().model_validate(self.document).model_dump()
+            wrong: set[tuple[int, str]] = set()
+        except ValidationError as faults:
+            given, wrong = {}, {self.complain(fault) for fault in faults.errors()}
+        if not (wrong := wrong | self.wrong_words()):
+            return given
+        (_, first), *others = sorted(wrong)
+        error = ScenarioError(first)
+        for _, other in others:
+            error.add_note(other)
+        raise error
+
+    def complain(self, fault: Mapping[str, Any]) -> tuple[int, str]:
+        """Say one fault of the types as this package says it: the line, for the order, and the text."""
+        path: KeyPath = tuple(fault["loc"])
+        value = fault["input"]
+        if fault["type"] == "extra_forbidden":
+            kind = "section" if isinstance(value, dict) else "key"
+            text = complaint(_in(path[:-1], f"unknown {kind}"), path[-1], names_at(path[:-1]))
+        elif (key := key_at(path)) is not None:
+            text = complaint(_label(path), value, key.allowed)
+        elif FIGURES in path:
+            text = complaint(_label(path), value, "a number")
+        else:
+            text = complaint(_label(path), value, f"a section, [{path[0]}]")
+        return self.at(path, text)
+
+    def wrong_words(self) -> set[tuple[int, str]]:
+        """Complain of words that are none of those allowed."""
+        found = set()
+        for section, keys in self.document.items():
+            inside = keys if isinstance(keys, dict) else {section: keys}
+            for name, value in inside.items():
+                path = (section, name) if isinstance(keys, dict) else (section,)
+                key = key_at(path)
+                if key is not None and isinstance(key.allowed, tuple) and value not in key.allowed:
+                    found.add(self.at(path, complaint(_label(path), value, key.allowed)))
+        return found
+
+    def policy(self, keys: Mapping[str, Any]) -> DestinationControls:
+        strict = bool(keys["strict"])
+        profiles = BounceProfiles()
+        if keys["bounce_profiles"] is not None:
+            where = self.folder / keys["bounce_profiles"]
+            profiles = self.build(
+                ("policy", "bounce_profiles"), lambda: read_bounce_profiles(where, strict=strict), where
+            )
+        if keys["file"] is None:
+            return DestinationControls(profiles=profiles.profiles, host_retry=profiles.host_retry)
+        where = self.folder / keys["file"]
+        return self.build(("policy", "file"), lambda: Policy.read(where, profiles=profiles, strict=strict), where)
+
+    def population(self, keys: Mapping[str, Any]) -> Population:
+        preset, seed = keys["preset"] or DEFAULT_BEHAVIOUR, 1 if keys["seed"] is None else keys["seed"]
+        figures: dict[str, float] = keys[FIGURES] or {}
+        known = self.build(("population", "preset"), lambda: load(preset))
+        for name, value in figures.items():
+            self.figure(known, name, value)
+        if keys["csv"] is None:
+            domains = 5_000 if keys["domains"] is None else keys["domains"]
+            return self.build(
+                ("population", FIGURES) if figures else ("population",),
+                lambda: Population.preset(preset, domains=domains, seed=seed, **figures),
+            )
+        if keys["domains"] is not None:
+            raise self.fault(("population", "domains"), keys["domains"], "not beside csv, which lists the destinations")
+        where = self.folder / keys["csv"]
+        return self.build(
+            ("population", "csv"), lambda: Population.read_csv(where, preset=preset, seed=seed, **figures), where
+        )
+
+    def figure(self, known: Figures, name: str, value: float) -> None:
+        """Try one override alone, so that a fault can be told with its line."""
+        path = ("population", FIGURES, name)
+        if name not in known.settable():
+            allowed = with_guess("a figure of docs/populations.md", name, known.settable())
+            raise ScenarioError(self.at(path, complaint(_in(path[:-1], "unknown key"), name, allowed))[1])
+        self.build(path, lambda: known.changed({name: value}))
+
+    def workload(self, keys: Mapping[str, Any], days: float, *, counts: bool) -> Workload:
+        given = _set(keys)
+        self.fit_together(given, counts=counts)
+        if "trace" in given:
+            where = self.folder / given["trace"]
+            trace = self.build(("workload", "trace"), lambda: read_trace(where), where)
+            return self.build(("workload", "trace"), lambda: Workload(trace=trace))
+        shapes: dict[str, Any] = {
+            "size_bytes": given.get("size_bytes", self.sizes(given)),
+            "recipients": given.get("recipients", self.recipients(given)),
+        }
+        shapes |= {name: given[name] for name in ("hourly", "weekday", "messages_per_day") if name in given}
+        workload = self.build(("workload",), lambda: Workload(**shapes))
+        if "messages" not in given:
+            return workload
+        return self.build(("workload",), lambda: workload.total(given["messages"], days))
+
+    def fit_together(self, given: Mapping[str, Any], *, counts: bool) -> None:
+        """Refuse keys that contradict each other, and mail whose amount nobody said."""
+        amounts = [name for name in _MAIL if name in given]
+        if len(amounts) > 1:
+            raise self.fault(("workload", amounts[1]), given[amounts[1]], f"not beside {amounts[0]}")
+        if not amounts and not counts:
+            text = "[workload] messages is missing; allowed: messages, messages_per_day or trace, or [population] csv"
+            raise ScenarioError(self.at(("workload",), text)[1])
+        for whole, parts in (
+            ("trace", [name for name in given if name != "trace"]),
+            ("size_bytes", [*_SIZE_KEYS]),
+            ("recipients", [*_RECIPIENT_KEYS]),
+        ):
+            beside = next((name for name in parts if name in given), None)
+            if whole in given and beside is not None:
+                raise self.fault(("workload", beside), given[beside], f"not beside {whole}")
+
+    def sizes(self, given: Mapping[str, Any]) -> Sizes:
+        shape = _changed(default_sizes(), _SIZE_KEYS, given)
+        if shape.min_bytes > shape.max_bytes:
+            name = "size_max_bytes" if "size_max_bytes" in given else "size_min_bytes"
+            allowed = f"size_min_bytes ({shape.min_bytes:g}) at most size_max_bytes ({shape.max_bytes:g})"
+            raise self.fault(("workload", name), given[name], allowed)
+        return shape
+
+    def recipients(self, given: Mapping[str, Any]) -> Recipients:
+        return _changed(default_recipients(), _RECIPIENT_KEYS, given)
+
+    def minimum_tls(self, label: str | None) -> TlsVersion | None:
+        return next((version for version in TlsVersion if version.label == label), None)
+
+    def build(self, path: KeyPath, make: Callable[[], T], file: Path | None = None) -> T:
+        """Make a part; a fault in it is told with the line of the key it comes from.
+
+        Parameters
+        ----------
+        path : the key or section.
+        make : makes the part.
+        file : a file that the part is read from. A fault inside it names its own line there, and is left alone.
+        """
+        try:
+            return make()
+        except SimError as fault:
+            text = str(fault)
+            if text.startswith(f"{self.source}:") or (file is not None and text.startswith(str(file))):
+                raise
+            field = _FIELD.match(text)
+            if field is not None and text[field.end() :].startswith((" =", "[")):
+                deeper = (*path, field[1])
+                path = deeper if key_at(path) is None and key_at(deeper) is not None else path
+                text = f"{_label(path)}{text[field.end() :]}"
+            else:
+                text = f"{_label(path)}: {text}" if path else text
+            raise type(fault)(self.at(path, text)[1]) from fault
+
+    def fault(self, path: KeyPath, value: object, allowed: str) -> ScenarioError:
+        return ScenarioError(self.at(path, complaint(_label(path), value, allowed))[1])
+
+    def at(self, path: KeyPath, text: str) -> tuple[int, str]:
+        line = line_of(self.lines, tuple(part for part in path if isinstance(part, str)))
+        return line, f"{self.source}:{line}: {text}"
+
+
+def _set(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in keys.items() if value is not None}
+
+
+def _changed(shape: T, keys: Mapping[str, str], given: Mapping[str, Any]) -> T:
+    changes: dict[str, Any] = {field: given[name] for name, field in keys.items() if name in given}
+    return replace(shape, **changes)  # type: ignore[type-var]
+
+
+def _in(section: KeyPath, what: str) -> str:
+    return f"[{'.'.join(map(str, section))}] {what}" if section else what
+
+
+def _label(path: KeyPath) -> str:
+    """Spell a path as people read it: ``[workload] hourly[3]``."""
+    names = [part for part in path if isinstance(part, str)]
+    index = "".join(f"[{part}]" for part in path if isinstance(part, int))
+    return _in(tuple(names[:-1]), f"{names[-1]}{index}") if names else ""

@@ -1,0 +1,1 @@
+"""Questions: each study asks one of a scenario, and is one function."""

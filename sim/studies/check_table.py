@@ -1,0 +1,216 @@
+"""What a table alone tells: redundant entries, retry schedules, undefined names, lines nobody used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from sim.errors import did_you_mean
+from sim.formats.destination_controls import Policy
+from sim.policy.destinations import DEFAULT, ENTRY_FIELDS, DestinationControls, Entry, canonical_domain
+from sim.policy.retry import BounceProfile
+from sim.results.findings import duration
+from sim.studies.finding import Finding, some
+from sim.terms import Setting
+
+REQUIRES = (Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_HOSTED)
+_NO_DANE = ("none", "off", "0")
+_FEW_RETRIES = 3
+
+
+def table_findings(policy: DestinationControls) -> list[Finding]:
+    """Return what the table alone tells."""
+    return [
+        *_default(policy),
+        *_repeats(policy),
+        *_undefined_profiles(policy),
+        *_schedules(policy),
+        *_dane(policy),
+        *_unused_lines(policy),
+    ]
+
+
+def suffixes_of(name: str) -> Iterator[str]:
+    """Yield the suffixes that would catch a name, longest first; a suffix is caught by shorter ones only."""
+    dot = name.find(".", 1)
+    while dot > 0:
+        yield name[dot:]
+        dot = name.find(".", dot + 1)
+
+
+def _default(policy: DestinationControls) -> Iterator[Finding]:
+    default = policy.default
+    if default.tls == Setting.NO:
+        yield Finding(
+            severity="warning",
+            line=default.line,
+            entry=DEFAULT,
+            finding="default-sends-in-clear",
+            what="DEFAULT has TLS off, so every destination without an entry gets its mail in clear",
+            why="most servers offer STARTTLS, and mail that could be encrypted for nothing is readable on its way",
+            todo="set DEFAULT to Preferred (table_tls = on): it encrypts where it can, and delivers where it cannot",
+        )
+    elif default.tls in REQUIRES:
+        yield Finding(
+            severity="warning",
+            line=default.line,
+            entry=DEFAULT,
+            finding="default-requires-tls",
+            what=f"DEFAULT demands {default.tls} of every destination without an entry",
+            why="mail to each server without usable TLS waits in the queue until its lifetime ends, then bounces",
+            todo="require TLS of named partners and keep DEFAULT at Preferred; tlssim modes shows what it costs",
+        )
+
+
+def _repeats(policy: DestinationControls) -> Iterator[Finding]:
+    """Entries that could go and nothing would change: what would catch their mail says the same."""
+    at = {canonical_domain(entry.domain) or entry.domain: i for i, entry in enumerate(policy.entries)}
+    for key, i in at.items():
+        nearest = -1 if key.startswith("[") else next((at[s] for s in suffixes_of(key) if s in at), -1)
+        own, other = policy.resolved(i), policy.resolved(nearest)
+        if any(getattr(own, name) != getattr(other, name) for name in ENTRY_FIELDS):
+            continue
+        yield Finding(
+            severity="note",
+            line=own.line,
+            entry=own.domain,
+            finding="repeats-another-entry",
+            what=f"it says nothing that {_named(other)} would not say of the same mail",
+            why="a change of the one is easily forgotten in the other",
+            todo="remove it, unless it stands there to stay as it is when the other changes",
+        )
+
+
+def _undefined_profiles(policy: DestinationControls) -> Iterator[Finding]:
+    users: dict[str, list[Entry]] = {}
+    for entry in (policy.default, *policy.entries):
+        if entry.bounce_profile is not None and policy.profile_name(entry.bounce_profile) is None:
+            users.setdefault(entry.bounce_profile, []).append(entry)
+    for name, entries in users.items():
+        yield Finding(
+            severity="warning",
+            line=entries[0].line,
+            entry=entries[0].domain,
+            finding="undefined-bounce-profile",
+            what=f"no bounce profile {name!r} is known; it is named by {some([e.domain for e in entries])}",
+            why="the values of Default are used in its place, so mail is kept and tried for another time than meant",
+            todo=f"give the file of the bounce profiles (--profiles), or mend the name.{_guess(name, policy)}",
+        )
+
+
+def _guess(name: str, policy: DestinationControls) -> str:
+    return did_you_mean(name, policy.profiles)
+
+
+def _schedules(policy: DestinationControls) -> Iterator[Finding]:
+    first: dict[str, Entry] = {}
+    for i in range(-1, len(policy.entries)):
+        entry = policy.resolved(i)
+        first.setdefault(policy.profile_name(entry.bounce_profile or "") or "Default", entry)
+    for name, entry in first.items():
+        yield from _schedule(policy.profiles[name], entry)
+
+
+def _schedule(profile: BounceProfile, entry: Entry) -> Iterator[Finding]:
+    lifetime = duration(profile.max_queue_time_s)
+    possible = retries_within(profile, profile.max_queue_time_s)
+    about: dict[str, Any] = {"line": entry.line, "entry": entry.domain}
+    if possible == 0:
+        yield Finding(
+            **about,
+            severity="warning",
+            finding="never-tried-again",
+            what=f"profile {profile.name}: the lifetime of {lifetime} ends before the first wait of "
+            f"{duration(profile.initial_wait_s)}",
+            why="a message that meets one temporary refusal bounces without a second try, greylisting included",
+            todo=f"let it live for several waits: max_queue_lifetime above {4 * profile.initial_wait_s:.0f} s",
+        )
+        return
+    if profile.max_retries < possible:
+        last = retry_time_s(profile, profile.max_retries)
+        yield Finding(
+            **about,
+            severity="warning",
+            finding="retries-end-before-the-lifetime",
+            what=f"profile {profile.name}: its {profile.max_retries:,} retries are used up {duration(last)} after a "
+            f"message came, and its lifetime is {lifetime}",
+            why="a server that refuses with 4yz for longer loses mail that was meant to wait",
+            todo=f"raise max_retries to {possible:,} or more, or lengthen the waits (growth {profile.growth}, at most "
+            f"{duration(profile.max_wait_s)})",
+        )
+    elif possible < _FEW_RETRIES:
+        yield Finding(
+            **about,
+            severity="warning",
+            finding="few-retries",
+            what=f"profile {profile.name}: only {possible} {'retry' if possible == 1 else 'retries'} within its "
+            f"lifetime of {lifetime}",
+            why="a short outage or greylisting is enough to make mail bounce",
+            todo="shorten the first wait or lengthen the lifetime; RFC 5321 section 4.5.4.1 asks for 4 to 5 days",
+        )
+
+
+def retries_within(profile: BounceProfile, seconds: float) -> int:
+    """Return how many retries fall due before a time, were their number not limited."""
+    waits = profile.waits_s()
+    due, count = 0.0, 0
+    for wait in waits:
+        due += wait
+        if due >= seconds:
+            return count
+        count += 1
+    return count + max(0, math.ceil((seconds - due) / waits[-1]) - 1)
+
+
+def retry_time_s(profile: BounceProfile, retries: int) -> float:
+    """Return when the n-th retry falls due, in seconds after the message came; each attempt fails at once."""
+    waits = profile.waits_s()
+    return sum(waits[:retries]) + max(0, retries - len(waits)) * waits[-1]
+
+
+def _dane(policy: DestinationControls) -> Iterator[Finding]:
+    for entry in (policy.default, *policy.entries):
+        if entry.dane_option is not None and entry.dane_option not in _NO_DANE:
+            yield Finding(
+                severity="note",
+                line=entry.line,
+                entry=entry.domain,
+                finding="dane-not-used",
+                what=f"dane_option = {entry.dane_option} is read and not used by this model",
+                why="on the gateway DANE can refuse or verify mail that the TLS setting alone would not",
+                todo="read the results of this destination as those of its TLS setting alone",
+            )
+
+
+def _unused_lines(policy: DestinationControls) -> Iterator[Finding]:
+    if not isinstance(policy, Policy):
+        return
+    of_line = {entry.line: entry.domain for entry in (policy.default, *policy.entries) if entry.line}
+    starts = sorted(of_line)
+    for row in policy.rows:
+        told_elsewhere = row.reason.startswith("Default profile used") or "DANE" in row.reason
+        if row.kind == "understood" or not row.changes_answer or told_elsewhere:
+            continue
+        start = max((line for line in starts if line <= row.line), default=0)
+        unknown = row.reason.startswith("unknown key")
+        guessed = row.kind == "guessed"
+        finding = "unknown-key" if unknown else "value-guessed" if guessed else "line-not-used"
+        todo = "read the results knowing that this line has no part in them"
+        todo = "mend the spelling if it is a slip" if unknown else "say it in the file" if guessed else todo
+        yield Finding(
+            severity="note",
+            line=row.line,
+            entry=of_line.get(start, ""),
+            finding=finding,
+            what=f"{row.text}: {row.reason}",
+            why="the value is assumed, and results may differ with the real one"
+            if guessed
+            else "it has no effect here, whatever it was meant to do",
+            todo=todo,
+        )
+
+
+def _named(entry: Entry) -> str:
+    where = f" (line {entry.line})" if entry.line else ""
+    return f"{entry.domain}{where}"

@@ -1,0 +1,87 @@
+"""Many runs at once: Worlds over processes, one result of plain numbers each.
+
+Workers are `loky`'s, which need no guard in the user's script and work in a notebook.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
+from typing import Any
+
+from sim.delivery.simulate import run_world
+from sim.delivery.world import World
+from sim.results.result import Result
+from sim.results.sinks import CountSink
+
+#: Called with (runs that are done, runs in all).
+RunsProgress = Callable[[int, int], None]
+Job = tuple[World, int]
+
+
+def replication_seed(seed: int, replication: int) -> int:
+    """Return the seed of a replication: the first is the caller's own, the others are hashed from it."""
+    if replication == 0:
+        return seed
+    return int.from_bytes(blake2b(f"{seed}/{replication}".encode(), digest_size=6).digest(), "little")
+
+
+def default_jobs() -> int:
+    """Return the number of processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def run_all(
+    jobs: Iterable[Job], count: int, *, workers: int | None = None, progress: RunsProgress | None = None
+) -> list[dict[str, Any]]:
+    """Run every (World, seed) and return the totals of each, in the order given.
+
+    Parameters
+    ----------
+    jobs : Worlds with their seeds; taken one by one, so that compiling them goes on while others run.
+    count : how many there are.
+    workers : processes; None = the processors there are, 1 = this process alone.
+    progress : called after each run.
+    """
+    workers = min(default_jobs() if workers is None else workers, count)
+    results: list[dict[str, Any]] = []
+    for totals in _one_by_one(jobs) if workers <= 1 else _in_processes(jobs, workers):
+        results.append(totals)
+        if progress is not None:
+            progress(len(results), count)
+    return results
+
+
+def _one_by_one(jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
+    for world, seed in jobs:
+        yield _run(world, seed)
+
+
+def _in_processes(jobs: Iterable[Job], workers: int) -> Iterator[dict[str, Any]]:
+    from collections import deque
+    from concurrent.futures import Future
+
+    from loky import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(max_workers=workers, timeout=60)
+    waiting: deque[Future[dict[str, Any]]] = deque()
+    try:
+        for world, seed in jobs:
+            waiting.append(pool.submit(_run, world, seed))
+            # A few ahead keep the workers busy; all at once would keep every World in memory.
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
+
+
+def _run(world: World, seed: int) -> dict[str, Any]:
+    sink = CountSink(world.labels)
+    facts = run_world(world, seed, sink)
+    return Result(world.labels, sink).totals() | facts
