@@ -7,8 +7,7 @@ from heapq import heappush
 from typing import Any
 
 import simpy
-from simpy.core import EventPriority
-from simpy.events import NORMAL
+from simpy.events import NORMAL, EventPriority
 
 from sim.delivery.rules import Rank
 

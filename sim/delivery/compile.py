@@ -21,7 +21,7 @@ from sim.results.labels import Labels
 from sim.scenario import Scenario
 from sim.terms import Dns, LimitType, NameRule, Stage, TlsVersion
 from sim.world.population import Population
-from sim.world.shapes import Shape
+from sim.world.shapes import Shape, as_shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -278,13 +278,15 @@ def _tables(scenario: Scenario, accept_tables: Int64) -> w.Tables:
     from scipy.stats import expon
 
     workload = scenario.workload
-    below, recipients = count_thresholds(workload.recipients, what="recipients")
+    recipient_shape = as_shape(workload.recipients, what="recipients", low=1.0)
+    size_shape = as_shape(workload.size_bytes, what="size_bytes", low=0.0)
+    below, recipients = count_thresholds(recipient_shape, what="recipients")
     exponential = unit_table(expon(), what="gap between arrivals")
     return w.Tables(
         gap=exponential,
         outage=exponential,
         accept=accept_tables,
-        size_bytes=quantile_table(workload.size_bytes, scale=1.0, what="size_bytes"),
+        size_bytes=quantile_table(size_shape, scale=1.0, what="size_bytes"),
         recipients_below=below,
         recipients=recipients,
         ticks_before_hour=_ticks_before_hour(np.asarray(workload.hourly), np.asarray(workload.weekday)),
@@ -312,6 +314,9 @@ class _LogNormal:
         from scipy.special import ndtri
 
         return np.exp(self.sigma * ndtri(probability))
+
+    def mean(self) -> float:
+        return float(np.exp(self.sigma**2 / 2))
 
 
 def _acceptance(scenario: Scenario) -> tuple[Int64, Int64]:

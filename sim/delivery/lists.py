@@ -15,6 +15,43 @@ _BATCH = 8_192
 class Lists:
     """A World's arrays as Python lists, whose elements are read several times faster one by one."""
 
+    key: list[int]
+    demand: list[int]
+    dns_stage: list[int]
+    dns_temporary: list[int]
+    greylist_us: list[int]
+    max_messages: list[int]
+    lifetime_us: list[int]
+    max_retries: list[int]
+    wait_start: list[int]
+    wait_stop: list[int]
+    route_start: list[int]
+    route_host: list[int]
+    preference: list[int]
+    stripped: list[int]
+    slot: list[int]
+    seen_start: list[int]
+    slot_columns: tuple[list[int], list[int], list[int]]
+    host_key: list[int]
+    rtt_us: list[int]
+    us_per_mib: list[int]
+    accept_us: list[int]
+    accept_table: list[int]
+    outage_us: list[int]
+    outage_cycle_us: list[int]
+    unreachable_us: list[int]
+    backend_start: list[int]
+    chosen: list[int]
+    stage: list[list[int]]
+    handshake_round_trips: list[int]
+    seen_tls: list[int]
+    waits_us: list[int]
+    outcome: list[list[int]]
+    reason: list[list[int]]
+    host_waits_us: list[int]
+    accept_tables: list[list[int]]
+    outage_table: list[int]
+
     def __init__(self, world: World) -> None:
         self.world = world
         d, r, s, h, b = world.destinations, world.routes, world.slots, world.hosts, world.backends

@@ -89,7 +89,8 @@ def quantiles_of_many(table: Int64, word: Int64) -> Int64:
     cell = np.where(shift > 0, (shift << CELL_BITS) + (tail >> shift), tail)
     cell = cell + np.where(upper, len(table) >> 1, 0)
     low = table[cell]
-    return low + ((table[cell + 1] - low) * (tail & ((1 << shift) - 1)) >> shift)
+    inside = (table[cell + 1] - low) * (tail & ((1 << shift) - 1)) >> shift
+    return np.asarray(low + inside, dtype=np.int64)
 
 
 def _ppf(distribution: Shape, probability: Float) -> Float:
@@ -101,6 +102,7 @@ def _words_up_to(distribution: Shape, values: Float) -> Int64:
     low, high = np.full(len(values), -1, dtype=np.int64), np.full(len(values), 1 << 32, dtype=np.int64)
     for _ in range(33):
         middle = (low + high) >> 1
-        inside = _ppf(distribution, (middle + 0.5) / 2.0**32) <= values
+        at = np.asarray((middle + 0.5) / 2.0**32, dtype=np.float64)
+        inside = _ppf(distribution, at) <= values
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
     return low + 1

@@ -86,7 +86,7 @@ def modes(
     ScenarioError, LimitError
         When an argument is out of range, or a run meets a limit the model does not have.
     """
-    if not isinstance(replications, int) or not 1 <= replications <= 10_000:
+    if not 1 <= replications <= 10_000:
         raise ScenarioError(complaint("replications", replications, "1..10000"))
     if jobs is not None and jobs < 1:
         raise ScenarioError(complaint("jobs", jobs, "1 or more"))

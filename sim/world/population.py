@@ -157,7 +157,19 @@ class Population:
         from sim.world.custom import custom_frames
 
         account = pd.DataFrame([], columns=list(ACCOUNT_COLUMNS))
-        return cls(name, 0, year, "domain", **custom_frames(specs), account=account, messages_are_counts=True)
+        frames = custom_frames(specs)
+        return cls(
+            name,
+            0,
+            year,
+            "domain",
+            domains=frames["domains"],
+            hosts=frames["hosts"],
+            backends=frames["backends"],
+            routes=frames["routes"],
+            account=account,
+            messages_are_counts=True,
+        )
 
     @classmethod
     def _of(

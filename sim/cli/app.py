@@ -1,0 +1,95 @@
+"""The commands of ``tlssim``, and how it ends: one line for a fault, and a status a script can rely on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from sim.about import __version__
+from sim.cli.expected import expected_command
+from sim.cli.modes import modes_command
+from sim.cli.run import run_command
+from sim.cli.table_files import check_command, export_command, import_command
+from sim.cli.text import PipeClosedError
+from sim.errors import SimError
+
+OK, FAULT, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141
+
+
+class Program(click.Group):
+    """A group of commands whose faults are one line on stderr."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and leave with its status: 0, 2 for a fault, 130 when interrupted; 1 is `check`'s."""
+        status = OK
+        try:
+            told = super().main(args, prog_name or "tlssim", complete_var, standalone_mode=False, **extra)
+            status = told if isinstance(told, int) else OK
+            _flush()
+        except click.ClickException as fault:
+            _complain(_usage(fault))
+            status = FAULT
+        except SimError as fault:
+            others = len(getattr(fault, "__notes__", ()))
+            more = f" (and {others} more fault{'s' * (others > 1)})" if others else ""
+            _complain(f"{fault}{more}")
+            status = FAULT
+        except click.Abort:
+            _complain("interrupted; nothing was written")
+            status = INTERRUPTED
+        except PipeClosedError:
+            status = PIPE_CLOSED
+        if not standalone_mode:
+            return status
+        sys.exit(status)
+
+
+@click.group(
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Every command explains itself: tlssim modes --help. Exit status: 0, 2 for bad input, 130 when interrupted.",
+)
+@click.version_option(__version__, prog_name="tlssim", message="%(prog)s %(version)s")
+def main() -> None:
+    """Simulate a mail gateway's outbound delivery under each TLS setting of its Destination Controls.
+
+    Begin with `tlssim modes`: the same mail under each of the six settings. Then check your own table with
+    `tlssim check FILE`, and run it with `tlssim run SCENARIO.toml`.
+    """
+
+
+for command in (modes_command, run_command, expected_command, check_command, import_command, export_command):
+    main.add_command(command)
+
+
+def _usage(fault: click.ClickException) -> str:
+    context = getattr(fault, "ctx", None)
+    # Without a command click's own message is the whole help.
+    if isinstance(fault, click.exceptions.NoArgsIsHelpError):
+        return "no command; 'tlssim --help' lists them"
+    hint = f" (see '{context.command_path} --help')" if context is not None else ""
+    return f"{fault.format_message().rstrip('.')}{hint}"
+
+
+def _complain(text: str) -> None:
+    click.echo(f"tlssim: {' '.join(text.split())}", err=True)
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is left in the buffer would be written, and fail again, when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise PipeClosedError from None
