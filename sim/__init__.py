@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sim.delivery.analytic import expected
     from sim.delivery.simulate import simulate
     from sim.formats.destination_controls import Policy
+    from sim.formats.scenario_file import read_scenario
     from sim.scenario import Scenario
     from sim.studies.modes import modes
     from sim.world.population import Population
@@ -32,6 +33,7 @@ __all__ = [
     "example",
     "expected",
     "modes",
+    "read_scenario",
     "simulate",
     "versions",
 ]
@@ -44,6 +46,7 @@ _HOME = {
     "example": "sim.data",
     "expected": "sim.delivery.analytic",
     "modes": "sim.studies.modes",
+    "read_scenario": "sim.formats.scenario_file",
     "simulate": "sim.delivery.simulate",
     "versions": "sim.about",
 }

@@ -1,4 +1,4 @@
-"""One class per kind of fault; each message names the file, line, field, value, what is allowed and the nearest guess."""
+"""One class per kind of fault; a message names file, line, field, value, what is allowed, the nearest guess."""
 
 from __future__ import annotations
 

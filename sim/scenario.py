@@ -90,7 +90,8 @@ class Scenario:
             raise ScenarioError(complaint("sender", self.sender, SENDERS))
         if not 0 < self.days <= 366:
             raise ScenarioError(complaint("days", self.days, "more than 0, up to 366"))
-        if not (self.population.messages_are_counts or self.workload.messages_per_day or self.workload.trace is not None):
+        rate_known = self.population.messages_are_counts or self.workload.messages_per_day is not None
+        if not rate_known and self.workload.trace is None:
             raise ScenarioError(
                 f"workload.messages_per_day is not given, and population {self.population.name!r} knows only shares of "
                 "mail, no counts; allowed: a number of messages a day"

@@ -54,8 +54,14 @@ class Program(click.Group):
             return status
         sys.exit(status)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order in which one meets them."""
+        del ctx
+        return list(self.commands)
+
 
 @click.group(
+    "tlssim",
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Every command explains itself: tlssim modes --help. Exit status: 0, 2 for bad input, 130 when interrupted.",

@@ -20,46 +20,44 @@ F = TypeVar("F", bound=Callable[..., Any])
 POPULATION, DOMAINS, MESSAGES = "2020s-web", 5_000, 20_000
 
 
-class Number(click.ParamType):
-    """A number in a range; a fault names the range as every message of this program does."""
+Read = Callable[[click.Context, click.Parameter, str | None], Any]
 
-    name = "number"
 
-    def __init__(self, low: float, high: float, *, whole: bool = True) -> None:
-        self.low, self.high, self.whole = low, high, whole
+def within(low: float, high: float, *, whole: bool = True) -> Read:
+    """Return a callback that reads a number; a fault names the range, as every message of this program does."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
-        """Read the number."""
+    def read(_: click.Context, param: click.Parameter, value: str | None) -> int | float | None:
+        if value is None:
+            return None
         try:
-            number = int(str(value).replace("_", "")) if self.whole else float(value)
+            number = int(value.replace("_", "")) if whole else float(value)
         except ValueError:
             number = float("nan")
-        if not self.low <= number <= self.high:
-            kind = "a whole number, " if self.whole else ""
-            name = param.opts[0] if param is not None else "value"
-            raise ScenarioError(complaint(name, value, f"{kind}{self.low:,g} to {self.high:,g}"))
+        if not low <= number <= high:
+            kind = "a whole number, " if whole else ""
+            raise ScenarioError(complaint(param.opts[0], value, f"{kind}{low:,} to {high:,}"))
         return number
 
-
-class Word(click.ParamType):
-    """One of some words; a fault names them, and the nearest."""
-
-    name = "word"
-
-    def __init__(self, *words: str) -> None:
-        self.words = words
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Read the word."""
-        if value not in self.words:
-            raise ScenarioError(complaint(param.opts[0] if param is not None else "value", value, self.words))
-        return str(value)
+    return read
 
 
-COUNT = Number(1, 10**12)
-SEED = Number(0, 2**63 - 1)
+def one_of(*words: str) -> Read:
+    """Return a callback that reads one of some words; a fault names them, and the nearest."""
 
-seed_option = click.option("--seed", type=SEED, help="Seed of all chance.  [default: the scenario's, or 1]")
+    def read(_: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is not None and value not in words:
+            raise ScenarioError(complaint(param.opts[0], value, words))
+        return value
+
+    return read
+
+
+def number_option(name: str, low: float, high: float, text: str, *, whole: bool = True) -> Callable[[F], F]:
+    """Return an option whose value is a number."""
+    return click.option(name, metavar="N", callback=within(low, high, whole=whole), help=text)
+
+
+seed_option = number_option("--seed", 0, 2**63 - 1, "Seed of all chance.  [default: the scenario's, or 1]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 out_option = click.option("--out", metavar="DIR", help="Write tables and charts to this folder.")
 strict_option = click.option("--strict", is_flag=True, help="Make an error of what is otherwise guessed or ignored.")
@@ -81,67 +79,72 @@ def several(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 population_options = several(
     click.option("--population", metavar="PRESET", help=f"Whose behaviour.  [default: {POPULATION}]"),
-    click.option("--domains", type=Number(1, 10_000_000), help=f"Destinations to draw.  [default: {DOMAINS:,}]"),
+    number_option("--domains", 1, 10_000_000, f"Destinations to draw.  [default: {DOMAINS:,}]"),
     click.option("--csv", metavar="FILE", help="Your own destinations instead: columns domain, messages (a day)."),
 )
-
-world_options = several(
-    click.argument("scenario", required=False, metavar="[SCENARIO.toml]"),
-    population_options,
-    click.option(
+scenario_argument = click.argument("scenario", required=False, metavar="[SCENARIO.toml]")
+policy_option = click.option("--policy", metavar="FILE", help="Destination Controls.  [default: as shipped]")
+mail_options = several(
+    number_option(
         "--messages",
-        type=COUNT,
-        help=f"Messages expected in all.  [default: the scenario's, those of --csv, or {MESSAGES:,}]",
+        1,
+        10**12,
+        f"Messages expected in all.  [default: the scenario's, --csv's, or {MESSAGES:,}]",
     ),
-    click.option("--days", type=Number(0.01, 366, whole=False), help="Arrival window in days.  [default: 1]"),
-    click.option(
-        "--policy", metavar="FILE", help="Destination Controls, for limits and profiles.  [default: as shipped]"
-    ),
-    profiles_option,
-    seed_option,
+    number_option("--days", 0.01, 366, "Arrival window in days.  [default: the scenario's, or 1]", whole=False),
 )
 
 
 def scenario_of(
     scenario: str | None,
     *,
-    population: str | None,
-    domains: int | None,
-    csv: str | None,
-    messages: int | None,
-    days: float | None,
-    policy: str | None,
-    profiles: str | None,
-    seed: int | None,
+    messages: int | None = None,
+    days: float | None = None,
+    seed: int | None = None,
+    **flags: Any,
 ) -> ScenarioFile:
     """Return what a scenario file or flags describe; ``--messages``, ``--days`` and ``--seed`` go with either."""
-    from sim.formats.scenario_file import ScenarioFile, read_scenario
-    from sim.policy.destinations import DestinationControls
-    from sim.scenario import Scenario
-    from sim.world.workload import Workload
+    if scenario is None:
+        return _of_flags(messages=messages, days=days, seed=seed, **flags)
+    from sim.formats.scenario_file import read_scenario
 
-    if scenario is not None:
-        flags = {"--population": population, "--domains": domains, "--csv": csv}
-        flags |= {"--policy": policy, "--profiles": profiles}
-        given = next((name for name, value in flags.items() if value is not None), None)
-        if given is not None:
-            raise ScenarioError(complaint(given, flags[given], f"not beside a scenario file; say it in {scenario}"))
-        file = read_scenario(scenario)
-        asked = file.scenario if days is None else replace(file.scenario, days=days)
-    else:
-        people = population_of(population, domains, csv, seed)
-        table = policy_of(policy, profiles) if policy is not None else DestinationControls.shipped()
-        if policy is None and profiles is not None:
-            raise ScenarioError(complaint("--profiles", profiles, "only beside --policy, whose entries name them"))
-        amount = MESSAGES if messages is None and not people.messages_are_counts else messages
-        messages = amount
-        asked = Scenario(policy=table, population=people, workload=Workload(), days=1.0 if days is None else days)
-        file = ScenarioFile(source="the command line", scenario=asked)
+    for name, value in flags.items():
+        if value is not None:
+            raise ScenarioError(complaint(f"--{name}", value, f"not beside a scenario file; say it in {scenario}"))
+    file = read_scenario(scenario)
+    asked = file.scenario if days is None else replace(file.scenario, days=days)
     if messages is not None:
         if asked.workload.trace is not None:
             raise ScenarioError(complaint("--messages", messages, "not for a scenario with a trace"))
         asked = replace(asked, workload=asked.workload.total(messages, asked.days))
     return replace(file, scenario=asked, seed=file.seed if seed is None else seed)
+
+
+def _of_flags(
+    *,
+    messages: int | None,
+    days: float | None,
+    seed: int | None,
+    population: str | None,
+    domains: int | None,
+    csv: str | None,
+    policy: str | None,
+    profiles: str | None = None,
+) -> ScenarioFile:
+    from sim.formats.scenario_file import ScenarioFile
+    from sim.policy.destinations import DestinationControls
+    from sim.scenario import Scenario
+    from sim.world.workload import Workload
+
+    if policy is None and profiles is not None:
+        raise ScenarioError(complaint("--profiles", profiles, "only beside --policy, whose entries name them"))
+    table = DestinationControls.shipped() if policy is None else policy_of(policy, profiles)
+    people = population_of(population, domains, csv, seed)
+    window = 1.0 if days is None else days
+    amount = MESSAGES if messages is None and not people.messages_are_counts else messages
+    mail = Workload() if amount is None else Workload().total(amount, window)
+    scenario = Scenario(policy=table, population=people, workload=mail, days=window)
+    return ScenarioFile(source="the command line", scenario=scenario, seed=1 if seed is None else seed)
 
 
 def population_of(population: str | None, domains: int | None, csv: str | None, seed: int | None) -> Population:
@@ -161,5 +164,3 @@ def policy_of(policy: str, profiles: str | None, *, strict: bool = False) -> Pol
     from sim.formats.destination_controls import Policy
 
     return Policy.read(policy, profiles=profiles, strict=strict)
-
-

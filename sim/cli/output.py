@@ -68,9 +68,13 @@ class Output:
             fill(scratch)
             with _uninterrupted():
                 return self._take(scratch)
+        except OutputError as fault:
+            raise OutputError(str(fault).replace(str(scratch), str(self.folder))) from fault
         except OSError as fault:
             why = (fault.strerror or str(fault)).lower()
-            raise OutputError(complaint("output folder", str(self.folder), f"one that can be written ({why})")) from fault
+            raise OutputError(
+                complaint("output folder", str(self.folder), f"one that can be written ({why})")
+            ) from fault
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

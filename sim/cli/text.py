@@ -73,8 +73,7 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column]) -> str:
     heads = [column.head.split("\n") for column in columns]
     depth = max(len(head) for head in heads)
     lines = [[head[i] if i < len(head) else "" for head in heads] for i in range(depth)]
-    for row in rows:
-        lines.append([_cell(row.get(column.key), column) for column in columns])
+    lines += [[_cell(row.get(column.key), column) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     texts = []
     for line in lines:
@@ -93,10 +92,12 @@ def count(value: Any) -> str:
 
 
 def share(value: Any) -> str:
-    """Spell a share as per cent, without the sign: ``4.1``, ``<0.1``."""
-    from sim.results.findings import percent
-
-    return "" if _missing(value) else percent(float(value))
+    """Spell a share as per cent, without the sign, never wrongly 0 or 100: ``43.2``, ``<0.1``."""
+    if _missing(value):
+        return ""
+    if value <= 0 or value >= 1:
+        return "0" if value <= 0 else "100"
+    return "<0.1" if value < 0.0005 else ">99.9" if value >= 0.9995 else f"{value * 100:.1f}"
 
 
 def seconds(value: Any) -> str:

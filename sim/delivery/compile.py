@@ -214,7 +214,7 @@ def pool_members(population: Population, backend_start: Int64) -> tuple[Int64, I
 
 
 def names_on_routes(population: Population, route: Int64, backend: Int64) -> dict[str, NDArray[np.bool_]]:
-    """Return the certificate's name columns of each (route, backend), as :func:`sim.policy.identity.rule_holds` takes them."""
+    """Return the certificate's name columns of each (route, backend), as `sim.policy.identity` takes them."""
     of_backend = ("san_present", "san_mx", "cn_mx", "san_ptr", "cn_ptr")
     names = {c: population.backends[c].to_numpy(bool)[backend] for c in of_backend}
     return names | {c: population.routes[c].to_numpy(bool)[route] for c in ("san_domain", "cn_domain")}

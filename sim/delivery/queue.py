@@ -10,15 +10,12 @@ from heapq import heappop, heappush
 from itertools import groupby
 from typing import Protocol
 
-import simpy
-
 from sim.delivery import rules
 from sim.delivery.clock import Occurrence, OrderedEnvironment
 from sim.delivery.lists import Lists, RowBuffer
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, Letter
 from sim.delivery.rules import Rank
 from sim.terms import Bounce, Fate, Outcome, Reason
-
 
 _NEVER = -1
 _BOUNCED, _QUEUED = int(Fate.BOUNCED), int(Fate.QUEUED)
@@ -263,7 +260,7 @@ class Destination:
         """Open a connection for each waiting message that has none, as far as limits allow."""
         now = self.engine.now
         while self._may_open() and (message := self.oldest_uncovered()) is not None:
-            if not any([limit.in_use < limit.connections for limit in self.own_limits]):
+            if not any(limit.in_use < limit.connections for limit in self.own_limits):
                 return
             dns_word, routes = self.engine.plan(self, message)
             limit = self._first_free(routes)
@@ -285,7 +282,7 @@ class Destination:
         return not self.held and self.waiting > self.openings * self.eagerness
 
     def _first_free(self, routes: list[int]) -> Limit:
-        """Drop the routes whose limit is reached from the head of the list; return the limit of the first that is left."""
+        """Drop routes whose limit is reached from the head of the list; return the limit of the first left."""
         while (limit := self.limit_of(routes[0])).in_use >= limit.connections:
             del routes[0]
         return limit

@@ -62,7 +62,7 @@ def run_world(
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Let Python's cycle collector rest: a run holds many live objects, and looking through them costs a fifth of it."""
+    """Let Python's cycle collector rest: looking through a run's many live objects would cost a fifth of it."""
     before = gc.get_threshold()
     gc.set_threshold(100_000, 50, 100)
     try:

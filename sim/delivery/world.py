@@ -1,4 +1,4 @@
-"""The World: everything an engine sees, as frozen int64 arrays. A Scenario becomes one by :func:`sim.delivery.compile.compile_world`."""
+"""The World: everything an engine sees, as frozen int64 arrays (made by `sim.delivery.compile`)."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Tables:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """A population, its mail and the sender's policy, compiled. Its hash covers every array, so "same bytes" is promised per hash."""
+    """A population, its mail and the sender's policy, compiled: "same seed, same bytes" is promised per hash."""
 
     destinations: Destinations
     routes: Routes

@@ -11,8 +11,8 @@ from sim.policy.destinations import DEFAULT, canonical_domain, is_default
 def normalised_text(policy: Policy) -> str:
     r"""Return the table as text in which keys, values and destinations have the spelling the gateway writes.
 
-    Comments, unknown keys and the order of lines stay; ``Policy.parse`` of it equals the policy, and it is its own
-    normal form.
+    Comments, unknown keys and the order of lines stay; ``Policy.parse`` of it has the policy's hash, and it is
+    its own normal form.
 
     Examples
     --------

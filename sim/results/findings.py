@@ -137,7 +137,7 @@ def caption(
         parts.append("One replication, no intervals")
     parts += [f"{messages:,} messages"] if messages is not None else []
     if population is not None:
-        parts.append(f"population {population}" + (f" weighted by {weighting}" if weighting else ""))
+        parts.append(f"population {population}" + (f", whose figures are by {weighting}" if weighting else ""))
     parts += [f"{domains:,} destinations"] if domains is not None else []
     parts += [f"seed {seed}"] if seed is not None else []
     parts += [f"censored at {duration(until_s)}"] if until_s else []

@@ -156,7 +156,8 @@ def fates_frame(
     Returns
     -------
     setting, reading, fate, messages (mean over the replications), share, low, high; and, equal on all rows of a case,
-    deferred_share, deferred_low, deferred_high, delay_p50_s, delay_p95_s, delay_p99_s (means over the replications).
+    deferred_share, deferred_low, deferred_high, delay_p50_s, delay_p95_s, delay_p99_s: of the delivered mail of all
+    replications together where these bring their ``delay_counts``, else means over the replications.
     ``.attrs`` holds n, level, vary.
     """
     import pandas as pd
@@ -170,9 +171,9 @@ def fates_frame(
         possible = None if setting not in of_label else possible_fates(of_label[setting]) | (shares > 0).any(axis=0)
         fates = across(list(shares), level=level, possible=possible, vary=vary)
         deferred = across([r["deferred_share"] for r in replications], level=level, vary=vary)
-        delays = across([[r[name] for name in DELAYS[1:4]] for r in replications], clip=None)
+        delays = _delays_of(replications)
         beside = {"deferred_share": deferred.mean, "deferred_low": deferred.low, "deferred_high": deferred.high}
-        beside |= dict(zip(DELAYS[1:4], delays.mean, strict=True))
+        beside |= dict(zip(DELAYS[1:4], delays, strict=True))
         for fate in Fate:
             share = {"share": fates.mean[fate], "low": fates.low[fate], "high": fates.high[fate]}
             case = {"setting": setting, "reading": reading, "fate": fate.label}
@@ -180,6 +181,19 @@ def fates_frame(
     frame = pd.DataFrame(rows, columns=FATES_COLUMNS)
     frame.attrs = {"n": min((len(case[2]) for case in cases), default=0), "level": level, "vary": vary}
     return frame
+
+
+def _delays_of(replications: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Return the delay quantiles of all mail together: a mean of quantiles would be that of no mail at all."""
+    if all("delay_counts" in r for r in replications):
+        return _delay_quantiles(sum(r["delay_counts"] for r in replications))
+    means = across([[r[name] for name in DELAYS[1:4]] for r in replications], clip=None).mean
+    return [float(mean) for mean in means]
+
+
+def _delay_quantiles(counts: Ints) -> list[float]:
+    bins = [quantile(counts, q) for q in QUANTILES]
+    return [np.nan if b is None else b.middle / US_PER_S for b in bins]
 
 
 def _domains(sink: CountSink, code: Ints, count: int) -> Columns:
@@ -220,9 +234,7 @@ def _delay_columns(sums: Columns, largest: Columns, histogram: Callable[[int], I
     if histogram is not None:
         found = np.full((delivered.size, len(QUANTILES)), np.nan)
         for group in np.flatnonzero(delivered).tolist():
-            counts = histogram(group)
-            bins = [quantile(counts, q) for q in QUANTILES]
-            found[group] = [np.nan if b is None else b.middle / US_PER_S for b in bins]
+            found[group] = _delay_quantiles(histogram(group))
         columns |= {f"delay_p{q * 100:.0f}_s": found[:, i] for i, q in enumerate(QUANTILES)}
     columns["delay_max_s"] = np.where(delivered > 0, largest["delay_max"] / US_PER_S, np.nan)
     return columns

@@ -76,8 +76,9 @@ def check(
     if population is None:
         not_checked.append(NO_POPULATION)
     else:
-        scenario = Scenario(policy=policy, population=population, workload=workload or Workload())
-        counted = population.messages_are_counts or scenario.workload.messages_per_day is not None
+        counted = population.messages_are_counts or (workload is not None and workload.messages_per_day is not None)
+        mail = workload or (Workload() if counted else Workload(messages_per_day=1.0))
+        scenario = Scenario(policy=policy, population=population, workload=mail)
         found += mail_findings(scenario, counted=counted)
         not_checked += [] if counted else [NO_MAIL]
     found.sort(key=lambda f: (SEVERITIES.index(f.severity), f.line, f.finding, f.entry))

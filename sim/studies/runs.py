@@ -38,7 +38,7 @@ def default_jobs() -> int:
 def run_all(
     jobs: Iterable[Job], count: int, *, workers: int | None = None, progress: RunsProgress | None = None
 ) -> list[dict[str, Any]]:
-    """Run every (World, seed) and return the totals of each, in the order given.
+    """Run every (World, seed) and return the totals of each, and its delay histogram, in the order given.
 
     Parameters
     ----------
@@ -84,4 +84,4 @@ def _in_processes(jobs: Iterable[Job], workers: int) -> Iterator[dict[str, Any]]
 def _run(world: World, seed: int) -> dict[str, Any]:
     sink = CountSink(world.labels)
     facts = run_world(world, seed, sink)
-    return Result(world.labels, sink).totals() | facts
+    return Result(world.labels, sink).totals() | facts | {"delay_counts": sink.delays.counts()}

@@ -229,5 +229,6 @@ class Population:
                 rows.append({"parameter": f"{frame}.{column}", "role": "input", **by_caller})
             frames[frame] = old.assign(**dict(new))
         noted = [*self.account.to_dict("records"), *rows]
-        changed: dict[str, Any] = {**frames, "drawn_by": None, "account": pd.DataFrame(noted, columns=list(ACCOUNT_COLUMNS))}
+        account = pd.DataFrame(noted, columns=list(ACCOUNT_COLUMNS))
+        changed: dict[str, Any] = {**frames, "account": account, "drawn_by": None}
         return replace(self, **changed)

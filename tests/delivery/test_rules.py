@@ -189,7 +189,7 @@ def test_times_stay_within_62_bits(rule: Callable[..., object], arguments: tuple
 
 @pytest.mark.xfail(strict=True, reason="nothing bounds a size times the time per MiB: 2**65 at 1 byte/s")
 def test_the_largest_message_to_the_slowest_host_stays_within_62_bits() -> None:
-    """The shipped sizes end at 50 MB or so; the columns of hosts allow 1 byte/s."""
+    """The shipped sizes end at 25 MiB; the columns of hosts allow 1 byte/s."""
     largest, us_per_mib = int(default_sizes().max_bytes), 1_000_000 << 20
     assert largest_of(rules.transfer_us, largest, 1, 40_000, us_per_mib, 2_000_000) <= LARGEST
 
@@ -305,7 +305,7 @@ def test_no_window_counts_more_recipients_than_the_limit(
 def test_no_stretch_of_time_starts_more_than_two_windows_allow(
     limit: int, window_us: int, mail: list[tuple[int, int]]
 ) -> None:
-    """Fixed windows: a stretch as long as one touches two, so the small messages that start in it are at most twice it."""
+    """Windows are fixed: a stretch as long as one touches two, so what starts in it may reach twice the limit."""
     window = Window(limit, window_us)
     for gap, recipients in mail:
         window.now_us += gap

@@ -147,6 +147,16 @@ def with_lifetime(world: w.World, *, times: int) -> w.World:
     return replace(world, destinations=replace(world.destinations, lifetime_us=lifetime_us))
 
 
+def with_narrow_limits(world: w.World, seed: int) -> w.World:
+    """Return a world whose windows hold up most mail, with room for connections that then wait for them."""
+    rng = np.random.default_rng(seed)
+    count = len(world.slots.connections)
+    limits = replace(
+        world.slots, recipients=ints(rng.integers(1, 6, count)), connections=ints(rng.integers(2, 5, count))
+    )
+    return replace(world, slots=limits)
+
+
 def with_random_tables(world: w.World, seed: int) -> w.World:
     """Return a world of a sender nobody has: any outcome may follow any evidence, as far as the model allows.
 

@@ -122,7 +122,7 @@ def test_captions_say_what_varied_and_leave_out_what_is_not_known() -> None:
     told = findings.caption(n=5, seed=1, population="alexa-2015", weighting="message", messages=200_000, domains=5_000)
     assert told == (
         "5 replications, chance and population varied, 95 % intervals; 200,000 messages;"
-        " population alexa-2015 weighted by message; 5,000 destinations; seed 1."
+        " population alexa-2015, whose figures are by message; 5,000 destinations; seed 1."
     )
     assert findings.caption(n=1, until_s=7200) == "One replication, no intervals; censored at 2 h."
     assert findings.caption() == ""

@@ -1,0 +1,105 @@
+"""``tlssim expected``: what one try comes to, from probabilities alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sim.cli.modes import told
+from sim.cli.options import (
+    json_option,
+    out_option,
+    policy_option,
+    population_options,
+    scenario_argument,
+    scenario_of,
+    seed_option,
+)
+from sim.cli.output import Output
+from sim.cli.text import Column, rows_of, say, say_json, share, table, wrapped
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COLUMNS = (
+    Column("setting", "TLS setting"),
+    Column("in_clear", "in clear\n%", share),
+    Column("encrypted", "encrypted\n%", share),
+    Column("verified", "verified\n%", share),
+    Column("bounced", "bounced\n%", share),
+    Column("deferred", "deferred\n%", share),
+)
+
+
+@click.command("expected", short_help="What one try at delivery comes to, without a simulation.")
+@scenario_argument
+@population_options
+@policy_option
+@seed_option
+@json_option
+@out_option
+def expected_command(as_json: bool, out: str | None, **world: Any) -> None:
+    """Tell what one try at delivery comes to under each TLS setting, without a simulation.
+
+    Probabilities of the population times the tables of the sender. Retries, queues and limits have no part in it;
+    'tlssim modes' has them. With --out, expected.csv has a row for each destination and setting.
+    """
+    with Output(out) as output:
+        file = scenario_of(**world)
+        from sim.delivery.analytic import expected
+
+        frame = expected(file.scenario)
+        mail, domains = _rows(frame, "mail"), _rows(frame, "domains")
+        written = output.write(lambda folder: _fill(frame, folder))
+        population = file.scenario.population
+        if as_json:
+            say_json(
+                {
+                    "command": "expected",
+                    "population": population.name,
+                    "population_hash": population.hash,
+                    "policy_hash": file.scenario.policy.hash,
+                    "by_setting": {"mail": mail, "domains": domains},
+                    "written": [str(path) for path in written],
+                }
+            )
+            return
+        say(
+            wrapped(
+                f"What one try comes to: {len(population.domains):,} destinations of {population.name}, no clock, no "
+                "retries; deferred mail would be tried again."
+            )
+        )
+        for rows, what in ((mail, "Per cent of the mail"), (domains, "Per cent of the destinations")):
+            say()
+            say(f"{what}:")
+            say(table(rows, COLUMNS))
+        say()
+        say(told(written, "--out DIR keeps a row for each destination and setting"))
+
+
+def _rows(frame: DataFrame, weighting: str) -> list[dict[str, Any]]:
+    """Return the shares by setting, of mail or of destinations; last what the policy has in force."""
+    ends = [column.key for column in COLUMNS[1:]]
+    weight = frame["mail_share"] if weighting == "mail" else frame["mail_share"] * 0 + 1
+    weighted = frame[ends].mul(weight, axis=0)
+    sums = (
+        weighted.groupby(frame["setting"], sort=False)
+        .sum()
+        .div(weight.groupby(frame["setting"], sort=False).sum(), axis=0)
+    )
+    rows: list[dict[str, Any]] = rows_of(sums.reset_index())
+    force = frame["in_force"]
+    if len(set(frame.loc[force, "setting"])) > 1:
+        in_force = weighted[force].sum() / weight[force].sum()
+        rows.append({"setting": "this policy", **{end: float(in_force[end]) for end in ends}})
+    return rows
+
+
+def _fill(frame: DataFrame, folder: Path) -> None:
+    from sim.files import write_text
+
+    text = frame.to_csv(index=False, lineterminator="\n", float_format="%.10g")
+    write_text(folder / "expected.csv", text)

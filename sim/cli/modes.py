@@ -1,0 +1,112 @@
+"""``tlssim modes``: the same mail under each TLS setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sim.cli.options import (
+    json_option,
+    mail_options,
+    number_option,
+    out_option,
+    policy_option,
+    population_options,
+    profiles_option,
+    scenario_argument,
+    scenario_of,
+    seed_option,
+)
+from sim.cli.output import Output, progress
+from sim.cli.text import Column, rows_of, say, say_json, seconds, share, table, wrapped
+
+FATES = (
+    Column("in_clear_share", "in clear\n%", share),
+    Column("encrypted_share", "encrypted\n%", share),
+    Column("verified_share", "verified\n%", share),
+    Column("bounced_share", "bounced\n%", share),
+    Column("deferred_share", "deferred\n%", share),
+    Column("delay_p50_s", "p50\ns", seconds),
+    Column("delay_p95_s", "p95\ns", seconds),
+    Column("delay_p99_s", "p99\ns", seconds),
+)
+LEGEND = (
+    "Shares are per cent of all messages. encrypted: without verification; deferred: waited for a retry; "
+    "p50, p95, p99: delay of delivered mail."
+)
+
+
+@click.command("modes", short_help="What becomes of the same mail under each TLS setting.")
+@scenario_argument
+@population_options
+@mail_options
+@policy_option
+@profiles_option
+@seed_option
+@number_option("--replications", 1, 10_000, "Runs with chance and population redrawn.  [default: 5]")
+@number_option("--jobs", 1, 1_024, "Processes.  [default: the processors there are]")
+@json_option
+@out_option
+def modes_command(replications: int | None, jobs: int | None, as_json: bool, out: str | None, **world: Any) -> None:
+    """Show what becomes of the same mail under each TLS setting.
+
+    The settings replace those of the policy, one at a time; its limits and bounce profiles stay. Where the
+    documentation can be read in two ways, both are shown.
+    """
+    with Output(out) as output:
+        file = scenario_of(**world)
+        from sim.studies.modes import modes
+
+        runs = replications or file.replications or 5
+        with progress() as line:
+            result = modes(
+                file.scenario,
+                replications=runs,
+                seed=file.seed,
+                jobs=jobs,
+                progress=lambda done, of: line.show(done / of, f"{done} of {of} runs"),
+            )
+        written = output.write(result.write)
+        if as_json:
+            say_json(
+                {
+                    "command": "modes",
+                    "title": result.title(),
+                    "caption": result.caption(),
+                    "meta": result.meta,
+                    "summary": result.summary(),
+                    "frame": result.frame(),
+                    "expected": result.expected(),
+                    "written": [str(path) for path in written],
+                }
+            )
+            return
+        say(wrapped(f"{result.title()}."))
+        say(wrapped(result.caption()))
+        say()
+        say(table(by_reading(rows_of(result.summary())), (Column("name", "TLS setting"), *FATES)))
+        say()
+        say(wrapped(LEGEND))
+        say(told(written, "--out DIR keeps tables and chart"))
+
+
+def by_reading(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Put the readings of a setting below its name, indented."""
+    found: list[dict[str, Any]] = []
+    before = ""
+    for row in rows:
+        if row["reading"] and row["setting"] != before:
+            found.append({"name": row["setting"]})
+        before = row["setting"]
+        found.append({**row, "name": f"  {row['reading']}" if row["reading"] else row["setting"]})
+    return found
+
+
+def told(written: Sequence[Path], otherwise: str) -> str:
+    """Say which files were written."""
+    if not written:
+        return f"Nothing was written; {otherwise}."
+    return wrapped(f"Written to {written[0].parent}: {', '.join(path.name for path in written)}")

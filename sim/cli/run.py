@@ -1,0 +1,213 @@
+"""``tlssim run``: one scenario, and what became of its mail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sim.cli.modes import FATES, LEGEND, told
+from sim.cli.options import json_option, out_option, seed_option
+from sim.cli.output import Output, Progress, progress
+from sim.cli.text import Column, count, counted, rows_of, say, say_json, share, table, wrapped
+
+if TYPE_CHECKING:
+    from sim.formats.scenario_file import ScenarioFile
+    from sim.policy.destinations import DestinationControls
+    from sim.results.result import Result
+    from sim.scenario import Scenario
+
+_MOST_ENTRIES = 12
+
+
+@click.command("run", short_help="One scenario, and what became of its mail.")
+@click.argument("scenario", metavar="SCENARIO.toml")
+@seed_option
+@click.option("--records", is_flag=True, help="Keep a row per message and per connection, and write them.")
+@json_option
+@out_option
+def run_command(scenario: str, seed: int | None, records: bool, as_json: bool, out: str | None) -> None:
+    """Run one scenario and tell what became of its mail.
+
+    An example is data/examples/scenario.toml; docs/scenario-file.md lists the keys.
+    """
+    with Output(out) as output:
+        from sim.formats.scenario_file import read_scenario
+
+        file = read_scenario(scenario)
+        from sim.delivery.simulate import simulate
+
+        options = file.options() | ({} if seed is None else {"seed": seed}) | ({"records": True} if records else {})
+        with progress() as line:
+            result = simulate(file.scenario, progress=_shown(line, file.scenario), **options)
+            line.show(1.0, "writing" if out else "counting")
+            written = output.write(lambda folder: _fill(result, folder))
+        if as_json:
+            say_json(_document(file, result, written))
+        else:
+            _tell(file, result, written)
+
+
+def account_counts(policy: DestinationControls) -> dict[str, int]:
+    """Return how many lines of a policy's files were understood, ignored, guessed, and how many change answers."""
+    rows = getattr(policy, "rows", ())
+    kinds = {kind: sum(row.kind == kind for row in rows) for kind in ("understood", "ignored", "guessed")}
+    return kinds | {"changes_answer": sum(row.changes_answer for row in rows)}
+
+
+def account_sentence(policy: DestinationControls, hint: str = " ('tlssim import FILE' lists them)") -> str:
+    """Say how much of a policy's files was used; nothing for a policy that came from none."""
+    counts = account_counts(policy)
+    if not sum(counts.values()):
+        return ""
+    can = f"{counts['changes_answer']:,} of these could change the answer"
+    if not counts["changes_answer"]:
+        can = "none of these could change the answer"
+    return (
+        f"Lines of the policy's files: {counts['understood']:,} understood, {counts['ignored']:,} ignored, "
+        f"{counts['guessed']:,} guessed; {can}{hint}."
+    )
+
+
+def _shown(line: Progress, scenario: Scenario) -> Any:
+    workload, weights = scenario.workload, scenario.population.domains["messages"]
+    if workload.trace is not None:
+        total = float(len(workload.trace))
+    else:
+        per_day = float(weights.sum()) if workload.messages_per_day is None else workload.messages_per_day
+        total = per_day * workload.mean_days(scenario.days)
+
+    def show(now_us: int, arrived: int, finished: int) -> None:
+        line.show(
+            finished / max(total, arrived, 1),
+            f"{now_us / 3.6e9:.0f} h simulated, {arrived:,} messages arrived, {finished:,} have their fate",
+        )
+
+    return show
+
+
+def _fill(result: Result, folder: Path) -> None:
+    from sim.results import charts
+
+    result.write(folder)
+    for name, draw in (("fates", result.plot.fates), ("queue", result.plot.queue), ("delay", result.plot.delay)):
+        charts.save(draw(), folder / f"{name}.png")
+
+
+def _matched(result: Result) -> dict[str, Any]:
+    """Return which entries met mail: rows of `by_entry`, most mail first, DEFAULT apart."""
+    entries = rows_of(result.by_entry())
+    default, own = entries[-1], entries[:-1]
+    met = sorted((e for e in own if e["domains"]), key=lambda e: -(e["mail_share"] or 0.0))
+    return {
+        "entries": len(own),
+        "matched": met,
+        "matched_mail_share": sum(e["mail_share"] or 0.0 for e in met),
+        "default": default,
+        "unmatched": [e["entry"] for e in own if not e["domains"]],
+    }
+
+
+def _tell(file: ScenarioFile, result: Result, written: list[Path]) -> None:
+    from sim.results import findings
+
+    matched = _matched(result)
+    say(wrapped(f"{file.source}: {result.plot.caption()}"))
+    say()
+    say(wrapped(_policy_sentence(matched)))
+    if matched["unmatched"]:
+        say(wrapped(f"No destination matches {', '.join(matched['unmatched'])}."))
+    if sentence := account_sentence(file.scenario.policy):
+        say(wrapped(sentence))
+    if (file.replications or 1) > 1:
+        say(wrapped(f"This is one run; replications = {file.replications} is for 'tlssim modes {file.source}'."))
+    say()
+    say(wrapped(_mail_sentence(result)))
+    say(wrapped(f"{findings.queue(result.timeline('5min'))}."))
+    say()
+    say(
+        table(_settings(result), (Column("setting", "TLS setting"), Column("domains", "domains", count), _MAIL, *FATES))
+    )
+    say()
+    if matched["matched"]:
+        say(
+            table(
+                _entries(matched),
+                (Column("entry", "policy entry"), Column("setting", "TLS setting"), _MAIL, *FATES[:5]),
+            )
+        )
+        say()
+    say(wrapped(LEGEND))
+    say(told(written, "--out DIR keeps tables and charts"))
+
+
+_MAIL = Column("mail_share", "mail\n%", share)
+
+
+def _policy_sentence(matched: Mapping[str, Any]) -> str:
+    default = matched["default"]
+    rest = share(default["mail_share"] or 0.0)
+    if not matched["entries"]:
+        return f"The policy is DEFAULT alone ({default['setting']})."
+    return (
+        f"{len(matched['matched'])} of {counted(matched['entries'], 'entry')} match destinations and rule "
+        f"{share(matched['matched_mail_share'])} % of the mail; DEFAULT ({default['setting']}) rules {rest} %, "
+        f"{counted(default['domains'], 'destination')}."
+    )
+
+
+def _mail_sentence(result: Result) -> str:
+    from sim.results.findings import duration
+
+    totals = result.totals()
+    parts = [f"{result.injected:,} messages to {totals['recipients']:,} recipients"]
+    parts += [f"{result.delivered:,} delivered", f"{result.bounced:,} bounced"]
+    parts += [f"{result.queued:,} still queued"] if result.queued else []
+    text = f"{parts[0]}: {', '.join(parts[1:])}. {totals['deferred_messages']:,} were deferred"
+    if totals["main_reason"] != "none":
+        text += f", most often for {totals['main_reason']}"
+    text += (
+        f". {totals['connections']:,} connections, {totals['failed_connections']:,} of them without use, "
+        f"{result.meta.get('peak_connections', 0):,} at once at most."
+    )
+    end = result.meta.get("end_s")
+    return text if end is None else f"{text} The last event came {duration(end)} after the start."
+
+
+def _settings(result: Result) -> list[dict[str, Any]]:
+    rows = rows_of(result.by_setting())
+    domains = sum(row["domains"] for row in rows)
+    everything = {"setting": "all mail", "domains": domains, "mail_share": 1.0, **result.totals()}
+    return [*rows, everything] if len(rows) > 1 else rows
+
+
+def _entries(matched: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows = list(matched["matched"])
+    shown, rest = rows[:_MOST_ENTRIES], rows[_MOST_ENTRIES:]
+    if rest:
+        mail = sum(row["mail_share"] or 0.0 for row in rest)
+        shown.append({"entry": f"{counted(len(rest), 'more entry')} (by_entry.csv)", "setting": "", "mail_share": mail})
+    return [*shown, {**matched["default"], "entry": "DEFAULT"}]
+
+
+def _document(file: ScenarioFile, result: Result, written: list[Path]) -> dict[str, Any]:
+    matched = _matched(result)
+    return {
+        "command": "run",
+        "scenario": file.source,
+        "meta": result.meta,
+        "policy": {
+            "entries": matched["entries"],
+            "matched_entries": len(matched["matched"]),
+            "matched_mail_share": matched["matched_mail_share"],
+            "default_mail_share": matched["default"]["mail_share"],
+            "unmatched": matched["unmatched"],
+            "account": account_counts(file.scenario.policy),
+        },
+        "summary": result.totals(),
+        "by_setting": result.by_setting(),
+        "by_entry": result.by_entry(),
+        "written": [str(path) for path in written],
+    }

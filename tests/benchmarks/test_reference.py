@@ -1,0 +1,256 @@
+"""What the reference engine costs, beside a bare SimPy model of the same workload in the same run: ``make bench``.
+
+The figures of ``docs/benchmarks.md`` are printed here. Times are medians of rounds that take turns, so that a slow
+spell of the machine meets both models; memory and cold starts are measured in processes of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import simpy
+
+from sim.delivery.analytic import expected, pass_probabilities
+from sim.delivery.compile import compile_world
+from sim.delivery.simulate import run_world, simulate
+from sim.policy.destinations import DEFAULT, DestinationControls, Entry
+from sim.results.result import Result
+from sim.results.sinks import CountSink
+from sim.scenario import Scenario
+from sim.studies.modes import CASES, modes
+from sim.terms import Setting
+from sim.world.population import Population
+from sim.world.workload import Workload
+from tests.benchmarks.test_costs import seconds, tell
+
+pytestmark = pytest.mark.bench
+
+# The standard workload: two MX hosts a domain, log-normal acceptance (median 2 s, sigma 0.8), retries that double from
+# 60 s to 3,600 s for 72 h, one day of arrivals at an even rate.
+MESSAGES, DOMAINS, ZIPF = 20_000, 5_000, 1.17
+CONNECTIONS, MESSAGES_PER_CONNECTION = 10, 50
+TRANSIENT = 0.02
+MEDIAN_S, SIGMA = 2.0, 0.8
+FIRST_WAIT_S, LONGEST_WAIT_S, LIFETIME_S = 60.0, 3_600.0, 72 * 3_600.0
+DAY_S = 86_400.0
+ROUNDS = 5
+
+
+def mail_of_domains() -> list[float]:
+    weight = np.arange(1, DOMAINS + 1) ** -ZIPF
+    return [float(w) for w in weight / weight.sum() * MESSAGES]
+
+
+@cache
+def standard(setting: Setting = Setting.PREFERRED) -> Scenario:
+    """The standard workload of the project; its bounce profile and host retry are those the gateway ships."""
+    specs = [
+        {
+            "domain": f"d{i}.example",
+            "messages": messages,
+            "first_4yz_rate": TRANSIENT,
+            "hosts": [{"host": f"mx{k}.d{i}.example", "accept_sigma": SIGMA} for k in (1, 2)],
+        }
+        for i, messages in enumerate(mail_of_domains())
+    ]
+    default = Entry(
+        domain=DEFAULT,
+        tls=setting,
+        max_host_concurrency=CONNECTIONS,
+        max_messages_per_connection=MESSAGES_PER_CONNECTION,
+    )
+    return Scenario(
+        population=Population.custom(specs), policy=DestinationControls(default=default), workload=Workload.flat()
+    )
+
+
+class Bare:
+    """A process a message and a resource a destination: what a user of SimPy writes first.
+
+    It draws acceptance and failures and retries with doubling waits; it has no connections, no TLS, no MX hosts, no
+    destinations that are down, and keeps only counts.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.env = simpy.Environment()
+        self.chance = random.Random(seed)
+        self.delivered = self.bounced = 0
+        self.delay_s = 0.0
+        draw = np.random.default_rng(seed)
+        weight = np.array(mail_of_domains())
+        count = int(draw.poisson(MESSAGES))
+        arrival_s = np.sort(draw.uniform(0, DAY_S, count)).tolist()
+        domain = draw.choice(DOMAINS, count, p=weight / weight.sum()).tolist()
+        slots = [simpy.Resource(self.env, CONNECTIONS) for _ in range(DOMAINS)]
+        for at_s, to in zip(arrival_s, domain, strict=True):
+            self.env.process(self.message(at_s, slots[to]))
+
+    def message(self, arrival_s: float, slots: simpy.Resource) -> Generator[simpy.Event, Any, None]:
+        env, chance = self.env, self.chance
+        yield env.timeout(arrival_s)
+        wait_s = FIRST_WAIT_S
+        while True:
+            began_s = env.now
+            with slots.request() as slot:
+                yield slot
+                yield env.timeout(chance.lognormvariate(0.0, SIGMA) * MEDIAN_S)
+            if chance.random() >= TRANSIENT:
+                self.delivered += 1
+                self.delay_s += env.now - arrival_s
+                return
+            if env.now - arrival_s >= LIFETIME_S:
+                self.bounced += 1
+                return
+            yield env.timeout(max(began_s + wait_s - env.now, 0.0))
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def run(self) -> int:
+        self.env.run()
+        return self.delivered + self.bounced
+
+
+def timed(work: Callable[[], int]) -> float:
+    """Messages a second of some work that returns how many it carried."""
+    begun = time.perf_counter()
+    messages = work()
+    return messages / (time.perf_counter() - begun)
+
+
+def apart(code: str) -> dict[str, float]:
+    """Run code in a process of its own; it prints one JSON document."""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=280)
+    found: dict[str, float] = json.loads(ran.stdout)
+    return found
+
+
+def test_the_reference_beside_a_bare_simpy_model() -> None:
+    world = compile_world(standard())
+
+    def reference() -> int:
+        sink = CountSink(world.labels)
+        run_world(world, 1, sink)
+        return Result(world.labels, sink).injected
+
+    def bare() -> int:
+        return Bare(1).run()
+
+    reference()
+    rates: dict[str, list[float]] = {"reference": [], "bare": []}
+    for _ in range(ROUNDS):
+        rates["reference"].append(timed(reference))
+        rates["bare"].append(timed(bare))
+    found = {name: statistics.median(values) for name, values in rates.items()}
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(*rates.values(), strict=True))
+    tell("standard workload, reference, messages/s", found["reference"], "target: at least 15,000")
+    tell("standard workload, bare SimPy model, messages/s", found["bare"], "beside it, same run")
+    tell("reference over bare", ratio, "never below 0.5")
+    print(f"rounds, messages/s: { {name: [round(v) for v in values] for name, values in rates.items()} }")
+    assert ratio >= 0.5
+
+
+def test_the_bare_model_and_the_reference_carry_the_same_mail() -> None:
+    totals = simulate(standard(), seed=1).totals()
+    model = Bare(1)
+    carried = model.run()
+    tell("messages: reference", totals["messages"], f"bare: {carried:,}")
+    assert totals["messages"] == pytest.approx(MESSAGES, abs=5 * MESSAGES**0.5)
+    assert carried == pytest.approx(MESSAGES, abs=5 * MESSAGES**0.5)
+    assert totals["encrypted_share"] == 1
+    assert totals["deferred_share"] == pytest.approx(TRANSIENT, abs=0.005)
+    tell("mean delay, s: reference", totals["delay_mean_s"], f"bare: {model.delay_s / carried:.2f}")
+
+
+def test_what_comes_before_and_after_the_engine() -> None:
+    scenario = standard()
+    result = simulate(scenario, seed=1)
+    tell("compile_world of the standard workload, s", seconds(lambda: compile_world(scenario), 3), "no target")
+    tell("totals of a result, s", seconds(result.totals, 3), "no target")
+    tell("all of simulate(), messages/s", result.injected / seconds(lambda: simulate(scenario, seed=1), 3), "no target")
+
+
+def test_every_feature_under_required() -> None:
+    population = Population.preset("alexa-2015", domains=DOMAINS)
+    scenario = Scenario(population=population, workload=Workload(messages_per_day=MESSAGES))
+    world = compile_world(scenario.with_setting(Setting.REQUIRED))
+
+    def run() -> int:
+        sink = CountSink(world.labels)
+        run_world(world, 1, sink)
+        return Result(world.labels, sink).injected
+
+    run()
+    rate = statistics.median(timed(run) for _ in range(3))
+    tell("alexa-2015 under Required (a fifth waits for days), messages/s", rate, "no target for this engine")
+
+
+def test_the_main_job() -> None:
+    population = Population.preset("2020s-web", domains=DOMAINS)
+    scenario = Scenario(population=population, workload=Workload(messages_per_day=MESSAGES))
+    one = seconds(lambda: modes(scenario, messages=MESSAGES, replications=1, jobs=1), 3)
+    tell("main job, one replication in one process, s", one, f"{len(CASES)} runs of {MESSAGES:,} messages")
+    two = seconds(lambda: modes(scenario, messages=MESSAGES, replications=2, jobs=2), 1)
+    tell("main job, two replications in two processes, s", two, f"{2 * len(CASES)} runs")
+
+
+FIRST_CHART = """
+import json, tempfile, time
+begun = time.perf_counter()
+import sim
+population = sim.Population.preset("2020s-web", domains=5_000, seed=1)
+scenario = sim.Scenario(population=population, workload=sim.Workload(messages_per_day=20_000))
+result = sim.modes(scenario, messages=MESSAGES, replications=1)
+with tempfile.TemporaryDirectory() as folder:
+    result.write(folder)
+print(json.dumps({"seconds": time.perf_counter() - begun}))
+"""
+
+
+@pytest.mark.parametrize("messages", [2_000, MESSAGES])
+def test_the_first_chart_from_a_cold_start(messages: int) -> None:
+    found = apart(FIRST_CHART.replace("MESSAGES", str(messages)))["seconds"]
+    tell(f"first chart of the main job, {messages:,} messages, one replication, s", found, "target: under 5")
+
+
+def test_expected_rates_of_ten_thousand_domains() -> None:
+    population = Population.preset("alexa-2015", domains=10_000)
+    scenario = Scenario(population=population, workload=Workload(messages_per_day=MESSAGES))
+    found = seconds(lambda: pass_probabilities(scenario), 9)
+    tell("expected rates of 10,000 domains x 6 settings, ms", 1_000 * found, "target: 10")
+    tell("the same with the frame, ms", 1_000 * seconds(lambda: expected(scenario), 9), "no target")
+    assert found < 0.1
+
+
+PEAK = """
+import json, resource
+import sim
+population = sim.Population.preset("2020s-web", domains=5_000, seed=1)
+scenario = sim.Scenario(population=population, workload=sim.Workload(messages_per_day=20_000))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+sim.modes(scenario, messages=MESSAGES, replications=1, jobs=JOBS).figure()
+self, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(json.dumps({"before": before / 1024, "self": self / 1024, "child": children / 1024}))
+"""
+
+
+@pytest.mark.parametrize(("messages", "jobs"), [(MESSAGES, 1), (5 * MESSAGES, 1), (MESSAGES, 2)])
+def test_the_peak_memory_of_the_main_job(messages: int, jobs: int) -> None:
+    if sys.platform != "linux":
+        pytest.skip("ru_maxrss has another unit elsewhere")
+    found = apart(PEAK.replace("MESSAGES", str(messages)).replace("JOBS", str(jobs)))
+    # The largest child stands for every worker: an upper bound.
+    total = found["self"] + (jobs * found["child"] if jobs > 1 else 0.0)
+    tell(f"peak memory, {messages:,} messages, {jobs} process(es), MB", total, "target: below 1,000")
+    print(
+        f"of which before the runs {found['before']:.0f}, caller {found['self']:.0f}, largest child {found['child']:.0f}"
+    )
+    assert total < 1_000

@@ -1,0 +1,197 @@
+"""What each command prints and writes, at a small size."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sim.cli import main
+from sim.data import example
+from sim.formats.destination_controls import Policy
+from sim.terms import Setting
+
+TABLE, PROFILES = str(example("destinations.ini")), str(example("bounce_profiles.toml"))
+SMALL = ("--domains", "40", "--messages", "300")
+SCENARIO = """
+seed = 3
+[policy]
+file = "d.ini"
+[population]
+domains = 60
+[workload]
+messages = 300
+"""
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def printed(*arguments: str) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert all(len(line) <= 120 for line in result.stdout.splitlines())
+    return result.stdout
+
+
+def document(*arguments: str) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    told: dict[str, Any] = json.loads(result.stdout, parse_constant=pytest.fail)
+    assert told["command"] == arguments[0]
+    return told
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    (tmp_path / "d.ini").write_text(Path(TABLE).read_text() + "x_new = 1\n")
+    path = tmp_path / "s.toml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def test_modes_shows_every_setting_and_its_readings(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    text = printed("modes", *SMALL, "--replications", "1", "--jobs", "1", "--out", str(out))
+    for setting in Setting:
+        assert f"\n{setting.label}" in text
+    assert "  clear after the 220" in text
+    assert "in clear  encrypted  verified  bounced  deferred" in text
+    assert {p.name for p in out.iterdir()} == {"modes.csv", "modes.png", "expected.csv", "meta.json"}
+    assert "modes.png" in text
+    with (out / "modes.csv").open(newline="") as stream:
+        assert next(csv.reader(stream))[:5] == ["setting", "reading", "fate", "messages", "share"]
+
+
+def test_modes_as_json_is_one_document_with_the_frames(scenario: Path) -> None:
+    told = document("modes", str(scenario), "--messages", "100", "--replications", "1", "--jobs", "1")
+    assert told["meta"]["domains"] == 60
+    assert told["meta"]["seed"] == 3
+    assert told["written"] == []
+    assert {row["setting"] for row in told["summary"]} == {s.label for s in Setting}
+    assert {row["fate"] for row in told["frame"]} > {"in clear", "bounced"}
+
+
+def test_modes_takes_own_destinations_and_a_policy(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("domain,messages\na.example,30\nb.example,20\n")
+    told = document("modes", "--csv", str(mine), "--policy", TABLE, "--profiles", PROFILES, "--replications", "1",
+                    "--jobs", "1")  # fmt: skip
+    assert told["meta"]["domains"] == 2
+    assert told["meta"]["policy_hash"] == Policy.read(TABLE, profiles=PROFILES).hash
+
+
+def test_run_says_what_was_matched_and_writes_everything(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = printed("run", str(scenario), "--out", str(out))
+    assert " of 52 entries match destinations and rule " in text
+    assert "DEFAULT (Preferred) rules" in text
+    assert "No destination matches " in text
+    assert "former-partner.example" in text
+    assert "ignored, " in text
+    assert "could change the answer" in text
+    assert "all mail" in text
+    assert {p.name for p in out.iterdir()} >= {"summary.csv", "by_setting.csv", "queue.png", "delay.png", "fates.png"}
+    assert not (out / "messages.csv").exists()
+
+
+def test_run_keeps_records_when_asked(scenario: Path, tmp_path: Path) -> None:
+    told = document("run", str(scenario), "--records", "--seed", "4", "--out", str(tmp_path / "out"))
+    assert told["meta"]["seed"] == 4
+    with (tmp_path / "out" / "messages.csv").open() as stream:
+        assert sum(1 for _ in stream) == told["summary"]["messages"] + 1
+    assert told["policy"]["entries"] == 52
+    assert told["policy"]["account"]["ignored"] > 10
+    shares = told["policy"]["matched_mail_share"], told["policy"]["default_mail_share"]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_run_says_that_replications_are_for_modes(scenario: Path) -> None:
+    scenario.write_text("replications = 4\n" + SCENARIO.replace('[policy]\nfile = "d.ini"\n', ""))
+    text = printed("run", str(scenario))
+    assert "replications = 4 is for" in text
+    assert "DEFAULT alone" in text
+    assert "Nothing was written" in text
+
+
+def test_run_writes_the_same_bytes_again(scenario: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        printed("run", str(scenario), "--out", str(tmp_path / name))
+    files = {p.name for p in (tmp_path / "a").iterdir()}
+    assert all((tmp_path / "a" / n).read_bytes() == (tmp_path / "b" / n).read_bytes() for n in files)
+
+
+def test_expected_needs_no_clock(tmp_path: Path, scenario: Path) -> None:
+    text = printed("expected", "--domains", "40", "--out", str(tmp_path / "out"))
+    assert "Per cent of the mail" in text
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["expected.csv"]
+    told = document("expected", str(scenario))
+    rows = {row["setting"]: row for row in told["by_setting"]["mail"]}
+    assert list(rows) == [*(s.label for s in Setting), "this policy"]
+    assert all(sum(v for v in row.values() if isinstance(v, float)) == pytest.approx(1) for row in rows.values())
+
+
+def test_check_without_a_population_gives_what_the_table_tells() -> None:
+    text = printed("check", TABLE, "--profiles", PROFILES)
+    assert "warning: line 37, [yahoo-mail.example]: retries-end-before-the-lifetime" in text
+    assert "    why: " in text
+    assert "    do:  " in text
+    assert "Not checked: " in text
+    assert "no-mail" not in text
+
+
+def test_check_with_a_population_also_tells_what_the_entries_meet() -> None:
+    told = document("check", TABLE, "--profiles", PROFILES, "--population", "2020s-web", "--domains", "300",
+                    "--messages", "10000000")  # fmt: skip
+    kinds = {row["finding"] for row in told["findings"]}
+    assert {"verify-needs-hosted", "no-mail", "recipients-below-the-load"} <= kinds
+    assert told["not_checked"] == []
+    assert told["warnings"] + told["notes"] == len(told["findings"])
+
+
+@pytest.mark.parametrize(("level", "status"), [(None, 0), ("warning", 0), ("note", 1)])
+def test_check_fails_when_asked_to(tmp_path: Path, level: str | None, status: int) -> None:
+    path = tmp_path / "d.ini"
+    path.write_text("[DEFAULT]\ntable_tls = on\n[a.example]\ndane_option = mandatory\n")
+    assert run("check", str(path), *(() if level is None else ("--fail-on", level))).exit_code == status
+
+
+def test_import_accounts_for_every_line() -> None:
+    text = printed("import", TABLE, "--profiles", PROFILES)
+    for heading in ("Guessed:", "Ignored:", "Understood:"):
+        assert f"\n{heading}\n" in text
+    assert "* 196  mta_sts = enforce" in text
+    assert "Ignored in " in text
+    assert "bounce_profiles.toml:\n" in text
+    told = document("import", TABLE, "--profiles", PROFILES)
+    assert len(told["account"]) == sum(told["counts"][k] for k in ("understood", "ignored", "guessed"))
+    assert len(told["entries"]) == 53
+    assert told["entries"][1]["tls"] == "Required"
+
+
+def test_export_gives_the_file_back_in_one_spelling(tmp_path: Path) -> None:
+    policy = Policy.read(TABLE, profiles=PROFILES)
+    text = printed("export", TABLE, "--profiles", PROFILES)
+    assert Policy.parse(text, profiles=PROFILES) == policy
+    assert "mta_sts = enforce" in text
+    assert "# --- Old entries" in text
+    assert "Written: " in printed("export", TABLE, "--out", str(tmp_path / "new.ini"))
+    assert (tmp_path / "new.ini").read_text() == text
+
+
+def test_help_lists_the_commands_in_the_order_one_meets_them() -> None:
+    text = printed("--help")
+    listed = [
+        line.split()[0]
+        for line in text.split("Commands:\n")[1].splitlines()
+        if line.startswith("  ") and line[2] != " "
+    ]
+    assert listed[:6] == ["modes", "run", "expected", "check", "import", "export"]
+    assert printed("-h") == text
+    assert printed("--version").startswith("tlssim ")

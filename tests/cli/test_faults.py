@@ -1,0 +1,141 @@
+"""Bad input ends with one clear line, status 2 and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sim.cli import main
+from sim.cli.output import Output
+from sim.data import example
+from sim.errors import OutputError
+
+TLSSIM = str(Path(sys.executable).with_name("tlssim"))
+SCENARIO = str(example("destinations.ini").parent / "scenario.toml")
+FILES: dict[str, bytes] = {
+    "tls.ini": b"[DEFAULT]\ntable_tls = on\n[a.example]\ntable_tls = requir\n",
+    "short.ini": b"[DEFAULT]\ntable_tls = on\n",
+    "twice.ini": b"[DEFAULT]\ntable_tls = on\n[a.example]\n[A.example]\n",
+    "range.ini": b"[DEFAULT]\ntable_tls = on\nmax_messages_per_connection = 5000\n",
+    "rubbish.ini": bytes(range(256)) * 8,
+    "negative.csv": b"domain,messages\na.example,5\nb.example,-3\n",
+    "key.toml": b"[workload]\nmesages = 3\n",
+    "two.toml": b"dais = 1\nengine = 'x'\n[workload]\nmesages = 3\n",
+    "preset.toml": b"[population]\npreset = '2020s-wbe'\n[workload]\nmessages = 10\n",
+    "policy.toml": b"[policy]\nfile = 'tls.ini'\n[workload]\nmessages = 10\n",
+    "small.toml": b"[population]\ndomains = 5\n[workload]\nmessages = 10\n",
+    "afile": b"",
+}
+SMALL = ("--domains", "5", "--messages", "10", "--replications", "1", "--jobs", "1")
+BAD = [
+    (("check", "tls.ini"), "tls.ini:4: [a.example] table_tls = 'requir'; allowed: off,", "Did you mean 'require'?"),
+    (("run", "policy.toml"), "tls.ini:4: [a.example] table_tls = 'requir'; allowed: off,", "Did you mean 'require'?"),
+    (("check", "short.ini", "--strict"), "short.ini:1: [DEFAULT] ip_sort_pref: missing", "(and 7 more faults)"),
+    (("import", "twice.ini"), "twice.ini:4: section = '[A.example]'; allowed: one section a destination", "line 3"),
+    (("export", "range.ini"), "range.ini:3: [DEFAULT] max_messages_per_connection = '5000'", "1..1000 messages"),
+    (("modes", "--population", "2020s-wbe"), "preset = '2020s-wbe'; allowed:", "Did you mean '2020s-web'?"),
+    (("run", "preset.toml"), "preset.toml:2: [population] preset = '2020s-wbe'", "Did you mean '2020s-web'?"),
+    (("modes", "--messages", "-5"), "--messages = '-5'; allowed: a whole number, 1 to 1,000,000,000,000", ""),
+    (("modes", "--domains", "-1"), "--domains = '-1'; allowed: a whole number, 1 to 10,000,000", ""),
+    (("expected", "--domains", "x"), "--domains = 'x'; allowed: a whole number", ""),
+    (("modes", "--csv", "negative.csv"), "negative.csv:3: messages = '-3'; allowed: a number, 0 or more", ""),
+    (("run", "key.toml"), "key.toml:2: [workload] unknown key = 'mesages'", "Did you mean 'messages'?"),
+    (("run", "two.toml"), "two.toml:1: unknown key = 'dais'", "(and 2 more faults)"),
+    (("check", "rubbish.ini"), "rubbish.ini:2: content = 'byte 0x80'", "UTF-8 text"),
+    (("import", "afile/d.ini"), "file = 'afile/d.ini'; allowed: a file that can be read", ""),
+    (("import", "."), "file = '.'; allowed: a file, and this is a folder", ""),
+    (("run", "smal.toml"), "file = 'smal.toml'; allowed: a file that exists", "Did you mean 'small.toml'?"),
+    (("run", "small.toml", "--out", "afile/out"), "output folder = 'afile/out'; allowed: a folder that can be", ""),
+    (("modes", *SMALL, "--out", "afile"), "output folder = 'afile'; allowed: a folder that can be", ""),
+    (("expected", "--out", "afile/x/y"), "output folder = 'afile/x/y'", ""),
+    (("export", "short.ini", "--out", "afile/x"), "output file = 'afile/x'; allowed: a file that can be written", ""),
+    (("run", "key.toml", "--out", "new/deep"), "key.toml:2: [workload] unknown key", ""),
+    (("modes", "small.toml", "--csv", "x.csv"), "--csv = 'x.csv'; allowed: not beside a scenario file", ""),
+    (("modes", "--profiles", "x.toml"), "--profiles = 'x.toml'; allowed: only beside --policy", ""),
+    (("check", "short.ini", "--messages", "5"), "--messages = 5; allowed: only beside --population or --csv", ""),
+    (("check", "short.ini", "--csv", "negative.csv", "--domains", "3"), "--domains = 3; allowed: not beside --csv", ""),
+    (("check", "short.ini", "--fail-on", "wrning"), "--fail-on = 'wrning'", "Did you mean 'warning'?"),
+    (("check",), "Missing argument 'FILE' (see 'tlssim check --help')", ""),
+    (("chekc",), "No such command 'chekc'", ""),
+    (("modes", "--seeed", "1"), "--seeed", "--seed"),
+    ((), "no command; 'tlssim --help' lists them", ""),
+]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("arguments", "told", "more"), BAD, ids=[" ".join(case[0]) or "nothing" for case in BAD])
+def test_bad_input(folder: Path, arguments: tuple[str, ...], told: str, more: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("tlssim: ")
+    assert told in result.stderr
+    assert more in result.stderr
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == FILES
+
+
+def test_an_output_that_is_a_folder_leaves_the_others_as_they_were(folder: Path) -> None:
+    (folder / "out" / "by_setting.csv").mkdir(parents=True)
+    (folder / "out" / "by_domain.csv").write_text("old")
+    result = CliRunner().invoke(main, ("run", "small.toml", "--out", "out"))
+    assert result.exit_code == 2
+    assert "by_setting.csv" in result.stderr
+    assert sorted(p.name for p in (folder / "out").iterdir()) == ["by_domain.csv", "by_setting.csv"]
+    assert (folder / "out" / "by_domain.csv").read_text() == "old"
+
+
+def test_a_write_that_fails_half_way_leaves_nothing(folder: Path) -> None:
+    def fill(scratch: Path) -> None:
+        (scratch / "a.csv").write_text("a")
+        raise OutputError(f"{scratch}/b.csv: the disk is full")
+
+    with pytest.raises(OutputError, match=r"^new/deep/b\.csv: the disk is full"), Output("new/deep") as output:
+        output.write(fill)
+    assert {p.name for p in folder.iterdir()} == set(FILES)
+
+
+def test_the_installed_command_ends_the_same_way() -> None:
+    ran = subprocess.run([TLSSIM, "check", "tls.ini"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("tlssim: tls.ini:4: ")
+
+
+def test_a_closed_pipe_is_no_fault() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        ran = subprocess.run([TLSSIM, "import", "short.ini"], stdout=closed, stderr=subprocess.PIPE, text=True)
+    assert ran.stderr == ""
+    assert ran.returncode == 141
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_behind(folder: Path) -> None:
+    command = [TLSSIM, "run", SCENARIO, "--out", "new/deep"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        for _ in range(600):
+            if (folder / "new" / "deep").exists():
+                break
+            time.sleep(0.05)
+        time.sleep(1.0)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert out == ""
+    assert err.strip() == "tlssim: interrupted; nothing was written"
+    assert not (folder / "new").exists()
