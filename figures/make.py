@@ -35,8 +35,8 @@ BEGIN, END = "<!-- modes:begin -->", "<!-- modes:end -->"
 #: Fate in modes.csv -> the heading of its column.
 SHOWN = {fate.label: fate.label for fate in Fate if fate != Fate.QUEUED}
 NOTE = (
-    "Per cent of all messages, with 95 % intervals; no interval where the setting never does it. Where the documentation "
-    "can be read in two ways, or nobody has measured what decides, a setting has two rows."
+    "Per cent of all messages, with 95 % intervals; no interval where the setting never does it. Where the "
+    "documentation can be read in two ways, or nobody has measured what decides, a setting has two rows."
 )
 
 
@@ -86,15 +86,18 @@ def decision_matrix() -> Figure:
         [word + (" ?" if (seen, demand) in switch else "") for word, demand in zip(row, demands, strict=True)]
         for seen, row in zip(Seen, said, strict=True)
     ]
-    clear = [any("clear" in row[setting] for row in said) for setting in Setting]
-    never = [setting.label for setting in Setting if not clear[setting]]
+    never = [setting.label for setting in Setting if not any("clear" in row[setting] for row in said)]
+    where = [seen.label for seen in Seen if "clear" in said[seen][Setting.PREFERRED]]
     marks = Counter(switch[cell] for seen in Seen for demand in demands if (cell := (seen, demand)) in switch)
-    title = f"{', '.join(never[:-1])} and {never[-1]} never send in clear; the others do, for different reasons"
+    title = (
+        f"{', '.join(never[:-1])} and {never[-1]} never send in clear; Preferred does where STARTTLS is "
+        f"{', '.join(where[:-1])} or {where[-1]}"
+    )
     note = (
         f"Rows: what one connection to one MX host shows. ?: no source settles the cell ({marks.total()} of "
-        f"{len(Seen) * len(Setting)}); in {marks['tls_failure_next_mx']} of these it is settled that mail is not sent, and "
-        "open whether the next MX host is tried at once. name mismatch, verified: by the setting's own rule of names. "
-        "clear, 2nd try: the same host at once, without STARTTLS. Source: Cisco tech note 118955."
+        f"{len(Seen) * len(Setting)}); in {marks['tls_failure_next_mx']} of these it is settled that mail is not sent, "
+        "and open whether the next MX host is tried at once. name mismatch, verified: by the setting's own rule of "
+        "names. clear, 2nd try: the same host at once, without STARTTLS. Source: Cisco tech note 118955."
     )
     names = [seen.label for seen in Seen], [setting.label for setting in Setting]
     return charts.decision_matrix(words, *names, title=title, caption=note, transpose=False)
@@ -113,7 +116,7 @@ def stripped_queue() -> Figure:
     result = sim.simulate(scenario, seed=seed)
     timeline = result.timeline("1h")
     lifetime_h = scenario.policy.profiles["Default"].max_queue_time_s / 3_600
-    events = ((lifetime_h, "the first mail has waited its time in queue"), (days * 24, "the last mail arrives"))
+    events = ((lifetime_h, f"the first mail is {lifetime_h:.0f} h old"), (days * 24, "the last mail arrives"))
     kept = timeline["queued_messages"][timeline["time_h"] <= lifetime_h]
     title = (
         f"Required where STARTTLS is stripped: {kept.iloc[-1]:,} messages queue up until the first expires, after "

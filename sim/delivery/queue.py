@@ -520,7 +520,7 @@ class Destination:
             self.downs += 1
             self._start_timer(connection)
         self._record(connection)
-        if not self.down or self._may_open():
+        if not self.down or self.idle or self._may_open():
             self.want_dispatch()
 
     def _record(self, connection: Connection, now_us: int | None = None) -> None:
@@ -575,6 +575,8 @@ class Destination:
             if at_lifetime or not self.down:
                 self.expire_waiting(covered=at_lifetime)
             self.watch_expiry()
+            if self.waiting:
+                self.want_dispatch()
 
     def end(self, now_us: int) -> None:
         """End a censored run: mail that is left is *queued*, connections that are left close."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from sim.errors import PolicyError, complaint
 from sim.formats.account import AccountRow, account_frame
 from sim.formats.destination_keys import with_guess
 from sim.formats.text_file import read_text
+from sim.formats.toml_lines import load_toml
 from sim.policy.params import allowed_range, in_range
 from sim.policy.retry import BounceProfile, Growth, HostRetry, is_profile_name
 
@@ -56,7 +56,6 @@ UNUSED_KEYS = (
     "max_bounce_copy",
 )
 
-_AT_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)")
 _GROWTHS = {g.label: g for g in Growth}
 
 
@@ -94,13 +93,7 @@ def read_bounce_profiles(path: str | os.PathLike[str], *, strict: bool = False) 
 def parse_bounce_profiles(text: str, *, source: str = "<text>", strict: bool = False) -> BounceProfiles:
     """Read bounce profiles from a text; see `read_bounce_profiles`."""
     bare = text.removeprefix("\ufeff")
-    try:
-        document = tomllib.loads(bare)
-    except (tomllib.TOMLDecodeError, RecursionError) as fault:
-        at = _AT_LINE.search(str(fault))
-        line = int(at[1]) if at else bare.count("\n") + 1
-        raise PolicyError(f"{source}:{line}: no TOML: {_AT_LINE.sub('', str(fault)).lower()}") from None
-    return _Reader(bare, source, strict).read(document)
+    return _Reader(bare, source, strict).read(load_toml(bare, source, PolicyError))
 
 
 class _Reader:

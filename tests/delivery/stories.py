@@ -31,6 +31,9 @@ DOMAIN, MX = "a.example", "mx1.a.example"
 QUICK: dict[str, Any] = {"rtt_s": 1e-6, "throughput_bytes_per_s": 1e15, "accept_median_s": 0.0}
 #: A peer whose steps can be counted on a clock: one second a round trip.
 SLOW: dict[str, Any] = {**QUICK, "rtt_s": 1.0}
+#: A host that never answers, and one that does not answer every second connection: 30 s until it is given up.
+SILENT: dict[str, Any] = {"unreachable_rate": 1.0, "unreachable_s": 30.0}
+HALF_SILENT: dict[str, Any] = {**SILENT, "unreachable_rate": 0.5}
 HALF = 1 << 31
 Mail = Sequence[float | tuple[float, int]]
 Condition = Callable[[int], bool]

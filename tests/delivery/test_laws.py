@@ -45,6 +45,12 @@ def without_recipient_limits(world: World) -> World:
     return replace(world, slots=replace(world.slots, recipients=np.zeros_like(world.slots.recipients)))
 
 
+def without_refusals(world: World) -> World:
+    nothing = np.zeros_like(world.destinations.key)
+    names = ("persistent_4yz", "late_5yz", "first_4yz", "refused_5yz", "new_pair")
+    return replace(world, destinations=replace(world.destinations, **dict.fromkeys(names, nothing)))
+
+
 @dataclass
 class Run:
     """A run of one world that is looked at after every instant."""
@@ -358,9 +364,12 @@ def longest_session(world: World, messages: Columns) -> NDArray[np.int64]:
 
 
 def test_no_message_outstays_lifetime_longest_wait_and_one_session() -> None:
-    """Where recipients are not limited and new mail does not probe (see the worked examples for those two)."""
+    """Where recipients are not limited, nothing is refused and new mail does not probe.
+
+    With these, it does not hold while a destination is down: see the three stories about that in the worked examples.
+    """
     for seed in MANY:
-        world = with_rules(without_recipient_limits(world_of(seed)), new_mail_probes=0)
+        world = without_refusals(with_rules(without_recipient_limits(world_of(seed)), new_mail_probes=0))
         of, _ = rows_of(world, seed)
         wait = max(int(world.waits_us.max()), int(world.rules.host_waits_us.max()))
         bound = (world.destinations.lifetime_us + wait + longest_session(world, of))[of["destination"]]

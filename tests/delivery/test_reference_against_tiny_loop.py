@@ -137,7 +137,7 @@ def test_both_engines_send_the_same_rows_of_many_more_worlds(first: int) -> None
 
 
 def test_a_failed_pass_is_followed_by_a_dispatch_even_while_the_destination_is_down() -> None:
-    """Seed 68: the oldest message, too large for the window, lapses as a pass fails; the next fits, and goes at once."""
+    """Seed 68: the oldest message, too large for the window, lapses as a pass fails; the next fits and goes at once."""
     found = [compare(seed, world_that_mostly_fails) for seed in range(50, 100)]
     assert not (different := list(filter(None, found))), different
 

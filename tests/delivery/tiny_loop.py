@@ -507,6 +507,7 @@ class Destination:
             self.watch_us = None
             self.bounce_lapsed(self.watched())
             self.set_watch()
+            self.ask_while_mail_waits()
 
 
 def run(world: World, seed: int, sink: Sink, kind: type[Destination] = Destination) -> None:
