@@ -101,6 +101,9 @@ class _Evidence:
         stage[:, Stage.UNREACHABLE : Stage.TLS] = rates
         stage[:, Stage.TLS] = 1 - rates.sum(axis=1)
         stage *= backends["weight"].to_numpy(dtype=np.float64)[:, None]
+        low = backends["tls_version"].to_numpy() < scenario.lowest_tls
+        stage[low, Stage.HANDSHAKE_FAILED] += stage[low, Stage.LOST_IN_TLS] + stage[low, Stage.TLS]
+        stage[low, Stage.LOST_IN_TLS :] = 0.0
         before_tls = stage[:, : int(Stage.TLS)] @ np.eye(len(Seen))[SEEN_AT[: int(Stage.TLS)]]
         pool = before_tls[self.backend]
         self.tls = stage[self.backend, Stage.TLS]

@@ -12,7 +12,7 @@ from sim.delivery import world as w
 from sim.delivery.draws import name_key
 from sim.delivery.quantiles import count_thresholds, quantile_table, unit_table
 from sim.delivery.rules import HOUR_TICKS, HOUR_US
-from sim.errors import ScenarioError
+from sim.errors import ScenarioError, WorkloadError
 from sim.policy.decide import Tables as PolicyTables
 from sim.policy.destinations import Entry
 from sim.policy.identity import rule_holds
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Int64 = NDArray[np.int64]
 
 US = 1_000_000
+#: A message of this size to the slowest host a population may have still fits the engine's integers.
+LARGEST_BYTES = 1 << 31
 _WHOLE = 1 << 32
 RATE_COLUMNS = (
     "unreachable_rate",
@@ -79,7 +81,7 @@ def compile_world(scenario: Scenario) -> w.World:
         ),
         slots=slots,
         hosts=_hosts(population.hosts, accept_row, backend_start),
-        backends=_backends(population.backends, backend_start),
+        backends=_backends(population.backends, backend_start, scenario.lowest_tls),
         rules=_rules(scenario, tables),
         tables=_tables(scenario, accept_tables),
         seen_tls=seen_tls,
@@ -143,7 +145,7 @@ def _gaps(scenario: Scenario) -> Int64:
     rate = weight if per_day is None else weight * (per_day / weight.sum())
     with np.errstate(divide="ignore"):
         gap = np.where(rate > 0, 24.0 * HOUR_TICKS / rate, 0.0)
-    return np.rint(np.minimum(gap, 2.0**56)).astype(np.int64)
+    return np.rint(np.minimum(gap, 2.0**55)).astype(np.int64)
 
 
 def _trace(scenario: Scenario, names: Sequence[str]) -> tuple[Int64, Int64]:
@@ -154,6 +156,8 @@ def _trace(scenario: Scenario, names: Sequence[str]) -> tuple[Int64, Int64]:
     unknown = sorted(set(frame["domain"]) - set(row_of))
     if unknown:
         raise ScenarioError(f"trace: {len(unknown)} of its domains are not in the population, such as {unknown[0]!r}")
+    if frame["size_bytes"].max() > LARGEST_BYTES:
+        raise WorkloadError(f"trace: size_bytes reach {frame['size_bytes'].max():,}; allowed: up to {LARGEST_BYTES:,}")
     row = np.array([row_of[d] for d in frame["domain"]], dtype=np.int64)
     arrival = _us(frame["time_s"])
     order = np.lexsort((arrival, row))
@@ -240,18 +244,20 @@ def _hosts(hosts: pd.DataFrame, accept_row: Int64, backend_start: Int64) -> w.Ho
     )
 
 
-def _backends(backends: pd.DataFrame, backend_start: Int64) -> w.Backends:
+def _backends(backends: pd.DataFrame, backend_start: Int64, lowest_tls: TlsVersion) -> w.Backends:
     weight = backends["weight"].to_numpy(dtype=np.float64)
     total = np.cumsum(weight)
     before = np.concatenate([[0.0], total])[backend_start[backends["host"].to_numpy()]]
     chosen = _threshold(np.minimum(total - before, 1.0))
     chosen[backend_start[1:] - 1] = _WHOLE
     stage = np.cumsum(backends[list(RATE_COLUMNS)].to_numpy(dtype=np.float64), axis=1)
-    old = backends["tls_version"].to_numpy() < TlsVersion.TLS_1_3
+    version = backends["tls_version"].to_numpy()
+    # Below the sender's minimum no handshake completes, so nothing is lost in TLS either.
+    stage[version < lowest_tls, int(Stage.HANDSHAKE_FAILED) - int(Stage.UNREACHABLE) :] = 1.0
     return w.Backends(
         chosen=chosen,
         stage=_threshold(np.minimum(stage, 1.0)),
-        handshake_round_trips=np.where(old, 2, 1).astype(np.int64),
+        handshake_round_trips=np.where(version < TlsVersion.TLS_1_3, 2, 1).astype(np.int64),
     )
 
 
@@ -286,11 +292,18 @@ def _tables(scenario: Scenario, accept_tables: Int64) -> w.Tables:
         gap=exponential,
         outage=exponential,
         accept=accept_tables,
-        size_bytes=quantile_table(size_shape, scale=1.0, what="size_bytes"),
+        size_bytes=_sizes(size_shape),
         recipients_below=below,
         recipients=recipients,
         ticks_before_hour=_ticks_before_hour(np.asarray(workload.hourly), np.asarray(workload.weekday)),
     )
+
+
+def _sizes(shape: Shape) -> Int64:
+    table = quantile_table(shape, scale=1.0, what="size_bytes")
+    if table.max() > LARGEST_BYTES:
+        raise WorkloadError(f"size_bytes: quantiles reach {table.max():,}; allowed: up to {LARGEST_BYTES:,} bytes")
+    return table
 
 
 def _ticks_before_hour(hourly: NDArray[np.float64], weekday: NDArray[np.float64]) -> Int64:

@@ -7,9 +7,11 @@ import numpy as np
 from sim.delivery.draws import Stream, round_keys, words
 from sim.delivery.rules import UNIT_BITS, is_down, quantile, scaled, share_of
 from sim.delivery.world import World
+from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import Sink
 
 _BATCH = 8_192
+_DONE, _CLOSED = MESSAGE_COLUMNS.index("done_us"), CONNECTION_COLUMNS.index("closed_us")
 
 
 class Lists:
@@ -111,10 +113,12 @@ class RowBuffer:
         self._messages: list[tuple[int, ...]] = []
         self._connections: list[tuple[int, ...]] = []
         self.finished = 0
+        self.last_us = 0
 
     def message(self, row: tuple[int, ...]) -> None:
         """Take the row of a message that has its fate."""
         self.finished += 1
+        self.last_us = max(self.last_us, row[_DONE])
         self._messages.append(row)
         if len(self._messages) >= _BATCH:
             self._sink.messages(np.array(self._messages, dtype=np.int64))
@@ -122,6 +126,7 @@ class RowBuffer:
 
     def connection(self, row: tuple[int, ...]) -> None:
         """Take the row of a connection that closed, or whose pass failed."""
+        self.last_us = max(self.last_us, row[_CLOSED])
         self._connections.append(row)
         if len(self._connections) >= _BATCH:
             self._sink.connections(np.array(self._connections, dtype=np.int64))

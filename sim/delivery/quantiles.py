@@ -62,7 +62,8 @@ def count_thresholds(distribution: Shape, *, what: str, most: int = 1_000) -> tu
     WorkloadError
         When a value is below 1 or not whole.
     """
-    words = np.unique(np.concatenate([tail_knots(), (1 << 32) - tail_knots()]))
+    grid = np.arange(1 << 16, dtype=np.int64) << 16
+    words = np.unique(np.concatenate([tail_knots(), (1 << 32) - tail_knots(), grid]))
     words = words[words < 1 << 32]
     values = _ppf(distribution, (words + 0.5) / 2.0**32)
     if not np.isfinite(values).all() or (values < 1).any() or (values != np.rint(values)).any():

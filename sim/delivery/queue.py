@@ -150,14 +150,14 @@ class Destination:
         message = Message(letter)
         self.injected += 1
         self.mail[message.ordinal] = message
-        if self.down and self.lists.rules.new_mail_probes:
-            self.timer_us = _NEVER
+        if self.timer_us != _NEVER and self.lists.rules.new_mail_probes:
+            self.timer_due(self.timer_us)
         self.wait(message)
 
     def wait(self, message: Message) -> None:
         """Put a message among those ready for the next connection; the oldest goes first."""
         message.waiting = True
-        message.attempt_us = message.timer_us = _NEVER
+        message.timer_us = _NEVER
         message.failures_before, message.downs_before = self.failed_passes, self.downs
         if self.down:
             message.deferred = 1
@@ -231,7 +231,7 @@ class Destination:
             self.hand_out()
         if self.waiting:
             self.open_more()
-            if not self.down:
+            if not self.is_silent():
                 self.expire_waiting(covered=False)
             self.watch_expiry()
         for connection in self.idle:
@@ -276,6 +276,11 @@ class Destination:
         promised = self.covered_recipients
         return not promised or limit.has_room(now_us, promised + message.recipients)
 
+    def is_silent(self) -> bool:
+        """Tell whether mail waits for the destination itself: for its timer, or for what its probe will find."""
+        opening = self.probe is not None and self.probe.established_us == _NEVER
+        return self.down and (opening or self.timer_us != _NEVER)
+
     def _may_open(self) -> bool:
         if self.down:
             return self.timer_us == _NEVER and self.probe is None
@@ -299,8 +304,6 @@ class Destination:
         message.openings += 1
         message.opening = connection
         self.covered_recipients += message.recipients
-        if message.attempt_us == _NEVER:
-            message.attempt_us = now
         if self.down:
             self.probe = connection
         self.openings += 1
@@ -340,8 +343,8 @@ class Destination:
         engine, lists, env = self.engine, self.lists, self.env
         now = self.engine.now
         self.leave(message)
-        if message.attempt_us == _NEVER:
-            message.attempt_us = now
+        own = connection.opener is message and connection.carried == 0
+        message.attempt_us = connection.opened_us if own else now
         limit = connection.limit
         if limit.recipients:
             limit.begins_us, limit.used = rules.window_after(
@@ -520,7 +523,7 @@ class Destination:
             self.downs += 1
             self._start_timer(connection)
         self._record(connection)
-        if not self.down or self.idle or self._may_open():
+        if self.idle or not self.is_silent():
             self.want_dispatch()
 
     def _record(self, connection: Connection, now_us: int | None = None) -> None:
@@ -559,7 +562,7 @@ class Destination:
     def watch_expiry(self) -> None:
         """Mail that waits only for a limit expires at its lifetime: watch the oldest."""
         at_lifetime = self.lists.rules.expire_at_lifetime
-        message = self.oldest() if at_lifetime else None if self.down else self.oldest_uncovered()
+        message = self.oldest() if at_lifetime else None if self.is_silent() else self.oldest_uncovered()
         if message is None:
             return
         due = max(self.engine.now, message.arrival_us + self.lifetime_us)
@@ -572,7 +575,7 @@ class Destination:
         if self.expiry_us == due_us:
             self.expiry_us = _NEVER
             at_lifetime = bool(self.lists.rules.expire_at_lifetime)
-            if at_lifetime or not self.down:
+            if at_lifetime or not self.is_silent():
                 self.expire_waiting(covered=at_lifetime)
             self.watch_expiry()
             if self.waiting:

@@ -134,7 +134,7 @@ class Reference:
                 )
             destination.end(self.now if until < 0 else until)
         self.rows.flush()
-        return RunFacts(self.now, self.arrived, self.peak_connections)
+        return RunFacts(self.rows.last_us, self.arrived, self.peak_connections)
 
     # --- processes
 

@@ -50,7 +50,7 @@ _HANDSHAKE_FAILED = int(Stage.HANDSHAKE_FAILED)
 
 
 def scaled(value: int, factor: int, bits: int) -> int:
-    """Return ``value * factor / 2**bits`` without leaving 64 bits (value < 2**57, factor < 2**26, bits <= 20)."""
+    """Return ``value * factor / 2**bits`` without leaving 62 bits (value < 2**56, factor < 2**26, bits = 20)."""
     return (value >> bits) * factor + (((value & ((1 << bits) - 1)) * factor) >> bits)
 
 

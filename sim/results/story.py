@@ -84,7 +84,7 @@ def _message(messages: DataFrame, domain: str, ordinal: int) -> Series:
 
 def _followed(opened_s: list[float], message: Series) -> list[str]:
     """Say what followed each connection: the next one, and after the last what became of the message."""
-    told = [f"next connection {clock(b)}, {duration(b - a)} later" for a, b in pairwise(opened_s)]
+    told = [f"again {clock(b)}, after {duration(b - a)}" for a, b in pairwise(opened_s)]
     end, fate = clock(message["done_s"]), message["fate"]
     if fate == Fate.QUEUED.label:
         told.append(f"still queued when the run ended, {end}")

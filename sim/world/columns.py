@@ -44,10 +44,10 @@ HOSTS: Final[dict[str, Column]] = {
     "host": Column("text"),
     "provider": Column("text", default="own"),
     "rtt_s": Column("number", default=0.04),
-    "throughput_bytes_per_s": Column("number", low=1.0, default=2e6),
+    "throughput_bytes_per_s": Column("number", low=1_000.0, default=2e6),
     "accept_median_s": Column("number", default=2.0),
     "accept_sigma": Column("number", default=0.8),
-    "outage_share": Column("number", high=1.0, default=0.0),
+    "outage_share": Column("number", high=0.1, default=0.0),
     "outage_mean_s": Column("number", default=7200.0),
     "unreachable_s": Column("number", default=30.0),
 }

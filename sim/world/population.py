@@ -34,7 +34,7 @@ class Population:
         `sim.terms.Dns`), dns_temporary_rate, first_4yz_rate, rescued_share, persistent_4yz_share (of
         those not rescued), refused_5yz_rate, greylist_s (0 = none), new_pair_rate.
     hosts : one row an MX host: host, provider, rtt_s, throughput_bytes_per_s, accept_median_s, accept_sigma,
-        outage_share (of time), outage_mean_s, unreachable_s (until a silent host is given up).
+        outage_share (of time, up to 0.1), outage_mean_s, unreachable_s (until a silent host is given up).
     backends : servers behind the hosts, one or more each, in host order: host (row number), weight (1 a host), the
         probability of each stage a connection can end at (the rest completes TLS), tls_version and chain (codes),
         san_present, san_mx, cn_mx, san_ptr, cn_ptr.

@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 COLUMNS = {"messages": MESSAGE_COLUMNS, "connections": CONNECTION_COLUMNS}
 CHUNK = 100
 #: First seeds of the chunks that every test run compares, and of those that take longer.
-QUICK, SLOW = range(0, 600, CHUNK), range(1_000, 4_000, 5 * CHUNK)
+QUICK, SLOW = range(0, 1_000, CHUNK), range(1_000, 3_000, 5 * CHUNK)
 
 
 class Kept:

@@ -160,6 +160,14 @@ def test_openings_in_progress_neither_restart_nor_lengthen_the_wait() -> None:
     assert told.message("deferral_events") == [4, 4]
 
 
+def test_a_destination_that_was_up_again_starts_its_waits_anew() -> None:
+    """Waits of 60 and 120 s lead to the success at 180. Down again from 1,000: the next wait is 60 s, not 240."""
+    seed = seed_where(fails(0, 0), fails(0, 1), works(0, 2), fails(1, 0), works(1, 1))
+    told = tell(story(peer(DOMAIN, mx(**HALF_SILENT)), [0, 1_000]), seed)
+    assert told.connection("opened_s") == seconds([0, 60, 180, 1_000, 1_060])
+    assert told.message("done_s") == seconds([180.000_007, 1_060.000_007])
+
+
 @pytest.mark.parametrize(("switch", "delivered_at"), [(False, 60.000_007), (True, 40.000_007)])
 def test_new_mail_probes_only_where_the_switch_says_so(switch: bool, delivered_at: float) -> None:
     """Down from 30 to 60 unless the message that arrives at 40 opens a probe: for the oldest, not for itself."""
@@ -386,6 +394,14 @@ def test_connections_open_while_more_messages_wait_than_those_in_opening_stand_f
     told = tell(story(peer(), [0] * 10, delivery={"messages_per_opening": eagerness}))
     assert told.connection("opened_s").count(0) == opened
     assert told.message("fate") == ["in clear"] * 10
+
+
+def test_the_connection_that_fell_idle_last_takes_the_next_message() -> None:
+    """Two connections of one instant fall idle at 0.000007, the second last: it carries the mail of 1 and 2 as well."""
+    told = tell(story(peer(), [0, 0, 1, 2]))
+    assert told.connection("messages") == [1, 3]
+    # The other has idled for 5 s by then.
+    assert told.connection("closed_s") == seconds([5.000_007, 7.000_004])
 
 
 def test_messages_per_connection_are_limited() -> None:

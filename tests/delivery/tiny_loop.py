@@ -158,12 +158,13 @@ class Destination:
 
     def arrives(self, m: Message) -> None:
         self.messages.append(m)
-        if self.down and self.rules.new_mail_probes:
+        if self.timer is not None and self.rules.new_mail_probes:
             self.stop_timer()
+            self.timer_due()
         self.becomes_waiting(m)
 
     def becomes_waiting(self, m: Message) -> None:
-        m.place, m.attempt_us, m.timer = WAITING, None, None
+        m.place, m.timer = WAITING, None
         m.deferred |= self.down
         self.ask_for_dispatch()
 
@@ -219,8 +220,6 @@ class Destination:
         if self.clock.open > self.clock.ceiling:
             raise LimitError(f"more than {self.clock.ceiling} connections at once")
         m.openings += 1
-        if m.attempt_us is None:
-            m.attempt_us = now
         if dns_word < self.of["dns_temporary"]:
             self.step(c, now + self.rules.dns_timeout_us, Stage.DNS_TEMPORARY, SEEN_AT[Stage.DNS_TEMPORARY])
         elif self.of["dns_stage"] >= 0:
@@ -323,8 +322,7 @@ class Destination:
         host, limit = int(self.world.routes.host[c.route]), int(self.world.slots.recipients[slot])
         self.clock.called_off.add(c.timeout)
         c.state, m.place, m.route, m.verdicts = BUSY, TRANSFER, c.route, m.verdicts + 1
-        if m.attempt_us is None:
-            m.attempt_us = now
+        m.attempt_us = c.opened_us if c.message is m and c.messages == 0 else now
         if limit:
             window_us = int(self.world.slots.window_us[slot])
             self.windows[slot] = rules.window_after(now, *self.windows[slot], window_us, limit, m.recipients)
@@ -429,7 +427,7 @@ class Destination:
             pass
         while self.opens():
             pass
-        if not self.down:
+        if not self.silent():
             self.bounce_lapsed(self.without_opening())
         self.set_watch()
 
@@ -492,7 +490,10 @@ class Destination:
     def watched(self) -> list[Message]:
         if self.rules.expire_at_lifetime:
             return self.waiting()
-        return [] if self.down else self.without_opening()
+        return [] if self.silent() else self.without_opening()
+
+    def silent(self) -> bool:
+        return self.down and (self.timer is not None or (self.probe is not None and self.probe.state == OPENING))
 
     def set_watch(self) -> None:
         """Watch the oldest; a watch that is set is never called off, only moved to an earlier time."""

@@ -48,8 +48,7 @@ def test_a_message_that_is_tried_again_and_delivered() -> None:
     assert told.reset_index().to_dict("records") == [
         {
             "connection": 1, "clock": "Mon 09:00:00", "opened_s": NINE, "took_s": 0.5, "mx_host": "mx2.a.example",
-            "outcome": "not sent", "reason": "starttls-not-supported",
-            "next": "next connection Mon 09:01:00, 1 min later",
+            "outcome": "not sent", "reason": "starttls-not-supported", "next": "again Mon 09:01:00, after 1 min",
         },
         {
             "connection": 2, "clock": "Mon 09:01:00", "opened_s": NINE + 60, "took_s": 0.25, "mx_host": "mx1.a.example",
