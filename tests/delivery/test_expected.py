@@ -248,11 +248,11 @@ def test_nxdomain_and_null_mx_bounce_under_every_setting_once_the_look_up_answer
 
 
 def test_an_outage_is_met_for_its_share_of_time() -> None:
-    found = table_of([one(outage_share=0.2)])
-    assert found[Setting.NO] == pytest.approx([0.8, 0, 0, 0, 0.2])
-    hosts = [{"host": f"mx{i}.a.example", "outage_share": 0.2} for i in (1, 2)]
+    found = table_of([one(outage_share=0.1)])
+    assert found[Setting.NO] == pytest.approx([0.9, 0, 0, 0, 0.1])
+    hosts = [{"host": f"mx{i}.a.example", "outage_share": 0.1} for i in (1, 2)]
     found = table_of([{"domain": "a.example", "hosts": hosts}])
-    assert found[Setting.REQUIRED] == pytest.approx([0, 0.96, 0, 0, 0.04])
+    assert found[Setting.REQUIRED] == pytest.approx([0, 0.99, 0, 0, 0.01])
 
 
 def test_preferred_verify_reconnects_in_clear_or_fails_by_its_reading() -> None:
@@ -299,10 +299,6 @@ def test_a_version_below_the_minimum_fails_the_handshake() -> None:
     assert now[Setting.PREFERRED_VERIFY] == [1, 0, 0, 0, 0]
 
 
-@pytest.mark.xfail(
-    reason="SEEN_AT of sim/delivery/reference.py knows no TLS version: lost-in-tls below the minimum is not seen as "
-    "'handshake failed', as the table EVIDENCE of esa.py and docs/decisions/unsettled-cells.md say",
-)
 def test_a_session_lost_in_tls_below_the_minimum_is_a_failed_handshake() -> None:
     scenario = scenario_of([one(tls_version="TLSv1.0", lost_in_tls_rate=0.5)])
     assert pass_probabilities(scenario) == pytest.approx(enumerated(scenario), abs=1e-12)
@@ -334,7 +330,7 @@ def random_population(seed: int) -> Population:
 
     def host(name: str) -> Spec:
         weights = rng.dirichlet(np.ones(int(rng.integers(1, 4))))
-        down = float(rng.choice([0.0, 0.0, 0.1, 1.0]))
+        down = float(rng.choice([0.0, 0.0, 0.03, 0.1]))
         return {"host": name, "outage_share": down, "backends": [backend(float(w)) for w in weights]}
 
     specs, described = [], set()

@@ -214,7 +214,6 @@ def test_a_sample_is_drawn_as_often_as_it_holds_each_value() -> None:
     assert words_of(Sample([3]), "recipients") == {3: WHOLE}
 
 
-@pytest.mark.xfail(strict=True, reason="count_thresholds looks for values at the knots only; those between are lost")
 def test_a_wide_sample_keeps_every_value() -> None:
     """A list of 300 mailing-list sizes, each once: each is drawn by its 300th of the words, give or take one."""
     drawn = words_of(Sample(range(1, 301)), "recipients")

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sim.delivery import rules
+from sim.delivery.compile import LARGEST_BYTES
 from sim.delivery.mail import _clock_of_many, _ticks_at
 from sim.delivery.quantiles import tail_knots
 from sim.delivery.rules import HOUR_TICKS, HOUR_US, UNIT_BITS, Rank
 from sim.terms import Demand, Stage
-from sim.world.shapes import default_sizes
 
 WHOLE = 1 << 32
 LARGEST = 1 << 62
@@ -139,10 +139,8 @@ def test_the_watch_sees_values_that_are_thrown_away() -> None:
     assert largest_of(lambda a, b: (a * b) >> 3, 1 << 40, 1 << 30) == 1 << 70
 
 
-@pytest.mark.xfail(strict=True, reason="the stated ranges reach 2**63 at 20 bits, and 2**83 at 0")
-@pytest.mark.parametrize("bits", [20, 0])
-def test_scaled_stays_within_62_bits_over_its_stated_ranges(bits: int) -> None:
-    assert largest_of(rules.scaled, (1 << 57) - 1, (1 << 26) - 1, bits) <= LARGEST
+def test_scaled_stays_within_62_bits_over_its_stated_ranges() -> None:
+    assert largest_of(rules.scaled, (1 << 56) - 1, (1 << 26) - 1, 20) <= LARGEST
 
 
 def test_scaled_stays_within_62_bits_where_the_engines_use_it() -> None:
@@ -187,10 +185,9 @@ def test_times_stay_within_62_bits(rule: Callable[..., object], arguments: tuple
     assert largest_of(rule, *arguments) <= LARGEST
 
 
-@pytest.mark.xfail(strict=True, reason="nothing bounds a size times the time per MiB: 2**65 at 1 byte/s")
 def test_the_largest_message_to_the_slowest_host_stays_within_62_bits() -> None:
-    """The shipped sizes end at 25 MiB; the columns of hosts allow 1 byte/s."""
-    largest, us_per_mib = int(default_sizes().max_bytes), 1_000_000 << 20
+    """Sizes end at `LARGEST_BYTES`; the columns of hosts allow 1,000 byte/s."""
+    largest, us_per_mib = LARGEST_BYTES, (1_000_000 << 20) // 1_000
     assert largest_of(rules.transfer_us, largest, 1, 40_000, us_per_mib, 2_000_000) <= LARGEST
 
 

@@ -107,9 +107,6 @@ def test_a_pass_longer_than_the_wait_is_followed_by_the_next_at_once() -> None:
     assert told.connection("opened_s") == seconds([0, 90, 210, 450])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the attempt counts from the first failed pass, not from the one that was refused"
-)
 def test_host_and_message_have_schedules_of_their_own() -> None:
     """Host: every 10 s. Message: 60, 120, ... Passes fail at 0 and 10, mail flows at 20, is refused; next at 80.
 
@@ -206,7 +203,6 @@ def test_a_message_may_lapse_while_its_connection_opens(delivery: dict[str, Any]
     assert told.message("done_s") == seconds([bounced_at])
 
 
-@pytest.mark.xfail(strict=True, reason="each arrival stops the timer at which lapsed mail would bounce")
 def test_new_mail_does_not_keep_lapsed_mail_in_the_queue() -> None:
     """``new_mail_probes``, a message every 50 s for 2 hours to a silent host, 10 minutes in queue, waits of 60 s.
 
@@ -224,7 +220,6 @@ def test_new_mail_does_not_keep_lapsed_mail_in_the_queue() -> None:
     assert max(told.message("delay_s")) <= 600 + 60 + 10
 
 
-@pytest.mark.xfail(strict=True, reason="nobody watches over lapsed mail while the destination is down without a timer")
 def test_mail_that_waits_only_for_a_limit_expires_though_its_destination_is_still_down() -> None:
     """100 s in queue, one recipient an hour. Down at 2; the probe of 10 opens and its message is refused for good.
 
@@ -247,7 +242,6 @@ def test_mail_that_waits_only_for_a_limit_expires_though_its_destination_is_stil
     assert max(told.message("done_s")) <= 100 + 60 + 3
 
 
-@pytest.mark.xfail(strict=True, reason="nobody watches over lapsed mail while the destination is down without a timer")
 def test_mail_expires_while_probes_get_through_but_nothing_is_accepted() -> None:
     """50 s in queue, 100 messages, every one refused for now. Down at 2; probes from 10 on carry 20 messages each.
 
@@ -455,7 +449,6 @@ def test_a_connection_cut_off_in_its_opening_knows_only_what_it_has_met() -> Non
     assert (told.connection("reason"), told.connection("closed_s")) == (["none"], seconds([10]))
 
 
-@pytest.mark.xfail(strict=True, reason="end_s is the time of the last event, stale ones too: here a watch that is over")
 def test_the_end_of_a_run_is_the_end_of_its_last_message_or_connection() -> None:
     """Two messages at once on one connection: over after 5 s of idling, not after the 72 h that the second may wait."""
     told = tell(story(peer(), [0, 0], entry=ONE_AT_A_TIME))

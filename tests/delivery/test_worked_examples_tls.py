@@ -92,7 +92,6 @@ def test_a_5xx_to_starttls_bounces_the_message_it_opened_for_where_the_switch_sa
     assert told.connection("opened_s") == seconds([0, 1, 60])
 
 
-@pytest.mark.xfail(strict=True, reason="the engines take 'lost in TLS' for every version, the sender's table does not")
 def test_a_session_lost_in_tls_below_the_minimum_version_is_a_failed_handshake() -> None:
     """The sender's table: "lost-in-tls | below the minimum | handshake failed"; Preferred - Verify goes on in clear."""
     host = {"host": MX, **SLOW, "lost_in_tls_rate": 1.0, "tls_version": "TLSv1.0"}

@@ -268,7 +268,7 @@ def expected() -> set[str]:
         *(f"others on timers at an accepted message, success_releases_all={switch}" for switch in (0, 1)),
         *(f"after reconnecting: {state}" for state in (IDLE, OPENING, CLOSED)),
         *(f"pass fails for a message {place}" for place in (WAITING, TRANSFER, TIMER, DONE)),
-        *(f"bounce message: {place}" for place in ("not the last try", TRANSFER, TIMER, DONE)),
+        *(f"bounce message: {place}" for place in ("not the last try", TRANSFER, DONE)),
         *(f"destination timer, wait {n}" for n in (1, 2, 3)),
         *(f"ends at the instant it lapses, {fate.name}" for fate in (Fate.IN_CLEAR, Fate.BOUNCED)),
         *(f"answer {answer}, refusal {refusal}" for answer, refusals in ANSWERS.items() for refusal in refusals),
