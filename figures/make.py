@@ -22,7 +22,7 @@ from sim.files import write_text
 from sim.policy.profiles import esa
 from sim.results import charts
 from sim.results.findings import caption, percent
-from sim.terms import Demand, Fate, Outcome, Seen, Setting
+from sim.terms import Fate, Seen, Setting
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,17 +78,13 @@ def with_block(page: str, text: str) -> str:
 
 def decision_matrix() -> Figure:
     """Draw what each setting does with what a connection shows, as the tables of the ESA's profile say it."""
-    tables = esa.tables()
-    switch = {(seen, demand): name for seen, demand, name in esa.unsettled()}
-    demands = [Demand(int(tables.demand[setting])) for setting in Setting]
-    said = [[_word(Outcome(int(tables.outcome[demand, seen, 0]))) for demand in demands] for seen in Seen]
-    words = [
-        [word + (" ?" if (seen, demand) in switch else "") for word, demand in zip(row, demands, strict=True)]
-        for seen, row in zip(Seen, said, strict=True)
-    ]
-    never = [setting.label for setting in Setting if not any("clear" in row[setting] for row in said)]
-    where = [seen.label for seen in Seen if "clear" in said[seen][Setting.PREFERRED]]
-    marks = Counter(switch[cell] for seen in Seen for demand in demands if (cell := (seen, demand)) in switch)
+    words, rows, columns = esa.matrix()
+    never = [name for j, name in enumerate(columns) if not any("clear" in row[j] for row in words)]
+    where = [name for name, row in zip(rows, words, strict=True) if "clear" in row[Setting.PREFERRED]]
+    demands = esa.tables().demand.tolist()
+    marks: Counter[str] = Counter()
+    for _, demand, switch in esa.unsettled():
+        marks[switch] += demands.count(demand)
     title = (
         f"{', '.join(never[:-1])} and {never[-1]} never send in clear; Preferred does where STARTTLS is "
         f"{', '.join(where[:-1])} or {where[-1]}"
@@ -99,12 +95,7 @@ def decision_matrix() -> Figure:
         "and open whether the next MX host is tried at once. name mismatch, verified: by the setting's own rule of "
         "names. clear, 2nd try: the same host at once, without STARTTLS. Source: Cisco tech note 118955."
     )
-    names = [seen.label for seen in Seen], [setting.label for setting in Setting]
-    return charts.decision_matrix(words, *names, title=title, caption=note, transpose=False)
-
-
-def _word(outcome: Outcome) -> str:
-    return "clear, 2nd try" if outcome == Outcome.RECONNECT_CLEAR else outcome.label
+    return charts.decision_matrix(words, rows, columns, title=title, caption=note, transpose=False)
 
 
 def stripped_queue() -> Figure:

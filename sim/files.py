@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sim.errors import OutputError, complaint
@@ -98,6 +98,31 @@ def output_folder(path: str | os.PathLike[str]) -> Path:
             complaint("output folder", str(path), f"a folder that can be made and written ({_why(fault)})")
         ) from fault
     return folder
+
+
+def write_together(folder: str | os.PathLike[str], files: Mapping[str, str | bytes]) -> list[Path]:
+    """Write several files into a folder, all or none, and return their paths.
+
+    Each is written beside its place first; they are renamed when the last is complete.
+
+    Raises
+    ------
+    OutputError
+        When the folder or one of the files cannot be written; a folder that was made for them is removed again.
+    """
+    made = not Path(folder).exists()
+    home = output_folder(folder)
+    paths = [home / name for name in files]
+    try:
+        with ExitStack() as stack:
+            scratches = [stack.enter_context(beside(path)) for path in paths]
+            for scratch, content in zip(scratches, files.values(), strict=True):
+                scratch.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OutputError:
+        if made and not any(home.iterdir()):
+            home.rmdir()
+        raise
+    return paths
 
 
 def _why(fault: OSError) -> str:

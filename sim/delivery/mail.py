@@ -44,9 +44,8 @@ class Mail:
         yield from self._first[destination]
         ordinal, ticks = self._next[destination]
         while ordinal >= 0:
-            rows = np.array([destination], dtype=np.int64)
-            start, after = np.array([ordinal], dtype=np.int64), np.array([ticks], dtype=np.int64)
-            [letters], [(ordinal, ticks)] = self._blocks(rows, start, after, np.array([_BLOCK], dtype=np.int64))
+            rows, start, after = (np.array([value], dtype=np.int64) for value in (destination, ordinal, ticks))
+            [letters], [(ordinal, ticks)] = self._blocks(rows, start, after, self._wanted(rows, after))
             yield from letters
 
     def _draw_first_blocks(self) -> None:
@@ -56,11 +55,14 @@ class Mail:
             self._first = self._letters_of_trace()
             self._next = [(-1, 0)] * count
             return
-        gap = world.destinations.gap_ticks
-        expected = np.where(gap > 0, self._window_ticks / np.maximum(gap, 1), 0.0)
-        wanted = np.minimum(np.ceil(expected + 4 * np.sqrt(expected)) + (gap > 0), _BLOCK).astype(np.int64)
-        zero = np.zeros(count, dtype=np.int64)
-        self._first, self._next = self._blocks(np.arange(count), zero, zero, wanted)
+        rows, zero = np.arange(count), np.zeros(count, dtype=np.int64)
+        self._first, self._next = self._blocks(rows, zero, zero, self._wanted(rows, zero))
+
+    def _wanted(self, rows: Int64, after_ticks: Int64) -> Int64:
+        """Return how many messages to draw next: what is expected to come and some more, so that sums stay small."""
+        gap = self._world.destinations.gap_ticks[rows]
+        expected = np.where(gap > 0, (self._window_ticks - after_ticks) / np.maximum(gap, 1), 0.0)
+        return np.minimum(np.ceil(expected + 4 * np.sqrt(expected)) + (gap > 0), _BLOCK).astype(np.int64)
 
     def _blocks(
         self, rows: Int64, first_ordinal: Int64, after_ticks: Int64, wanted: Int64

@@ -64,15 +64,15 @@ _LINES = (
 )  # fmt: skip
 #: How a word in a cell of a decision table shows its fate; the first that fits.
 _WORDS = (
-    ("reconnect", "deferred"), ("clear", Fate.IN_CLEAR.label), ("verified", Fate.VERIFIED.label),
-    ("encrypt", Fate.ENCRYPTED.label), ("bounce", Fate.BOUNCED.label), ("retry", "deferred"), ("next", "deferred"),
-    ("defer", "deferred"), ("wait", "deferred"),
+    ("clear", Fate.IN_CLEAR.label), ("not verified", Fate.ENCRYPTED.label), ("verified", Fate.VERIFIED.label),
+    ("encrypt", Fate.ENCRYPTED.label), ("bounce", Fate.BOUNCED.label), ("queued", Fate.QUEUED.label),
+    ("retry", "deferred"), ("next", "deferred"), ("defer", "deferred"), ("wait", "deferred"),
 )  # fmt: skip
 
 
 @house_style
 def queue(timeline: DataFrame, events: Events = (), *, caption: str = "", title: str | None = None) -> Figure:
-    """Draw queue, flows and connections over clock hours, one panel a quantity.
+    """Draw queue, flows and openings of connections over clock hours, one panel a quantity.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def queue(timeline: DataFrame, events: Events = (), *, caption: str = "", title:
     quiet = []
     for column, label, absent in (
         ("bounced_messages", f"messages bounced per {step}", "No mail bounced."),
-        ("connections_open", "connections open", "No connections were open at the end of an interval."),
+        ("connections_opened", f"connections opened per {step}", "No connection was opened."),
     ):
         if column in timeline and timeline[column].any():
             panels.append((column, label))
@@ -134,7 +134,7 @@ def _draw_flow(axes: Axes, column: str, timeline: DataFrame, edges: NDArray[np.f
     elif column == "bounced_messages":
         axes.stairs(timeline[column].to_numpy(), edges, fill=True, color=FATE_COLOURS[Fate.BOUNCED], linewidth=0)
     else:
-        axes.plot(edges, np.concatenate([[0], timeline[column].to_numpy()]), color=INK, linewidth=1.0)
+        axes.stairs(timeline[column].to_numpy(), edges, color=INK, linewidth=1.0, baseline=None)
 
 
 def _hours(axes: Axes, end: float, *, last: bool) -> None:
@@ -281,7 +281,7 @@ def decision_matrix(
     left = MARGIN + 0.15 + min(max(text_width(name) for name in rows), 2.0)
     cell = (WIDTH - left - MARGIN) / len(columns)
     heads = [wrap(name, cell - 0.06, SMALL) for name in columns]
-    wrapped = [[wrap(str(word), cell - 0.08, SMALL) for word in row] for row in cells]
+    wrapped = [[wrap(_bound(str(word)), cell - 0.08, SMALL, _weight(str(word))) for word in row] for row in cells]
     names = [wrap(name, left - MARGIN - 0.1) for name in rows]
     tallest = max(len(lines) for row in [*wrapped, names] for lines in row)
     step = tallest * line_height(SMALL) + 0.14
@@ -311,15 +311,25 @@ def _cell(axes: Axes, i: int, j: int, lines: list[str], fate: str) -> None:
     from matplotlib.patches import Rectangle
 
     colour = _colour(fate)
-    open_question = "?" in " ".join(lines)
+    weight = _weight(" ".join(lines))
     axes.add_patch(Rectangle((j, i), 1, 1, facecolor=colour, edgecolor="white", linewidth=2))
     text = axes.text(
         j + 0.5, i + 0.5, "\n".join(lines), ha="center", va=_middle(lines), fontsize=SMALL, color=ink_on(colour),
-        linespacing=1.15, fontweight="bold" if open_question else "normal",
+        linespacing=1.15, fontweight=weight,
     )  # fmt: skip
-    if open_question:
+    if weight == "bold":
         axes.add_patch(Rectangle((j, i), 1, 1, facecolor="none", edgecolor="white", linewidth=0, hatch="///"))
         text.set_bbox({"facecolor": colour, "edgecolor": "none", "pad": 1.5})
+
+
+def _weight(word: str) -> str:
+    """Return how heavy a word is drawn, and so must be measured: bold where no source settles the cell."""
+    return "bold" if "?" in word else "normal"
+
+
+def _bound(word: str) -> str:
+    """Keep a question mark on the line of what it questions."""
+    return word.replace(" ?", "\N{NO-BREAK SPACE}?")
 
 
 def _middle(lines: list[str]) -> str:
@@ -327,7 +337,11 @@ def _middle(lines: list[str]) -> str:
 
 
 def _needs_turning(cells: NDArray[np.object_], rows: Sequence[str], columns: Sequence[str]) -> bool:
-    longest = max(text_width(word, SMALL) for row in cells for text in row for word in str(text).split() or [""])
+    longest = max(
+        text_width(part, SMALL, _weight(word))
+        for word in map(str, cells.reshape(-1))
+        for part in _bound(word).split(" ")
+    )
 
     def room(side: Sequence[str], top: Sequence[str]) -> float:
         return (WIDTH - min(max(text_width(name) for name in side), 2.0) - 0.4) / len(top) - 0.08

@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def fates(frame: DataFrame) -> str:
-    """Say what the strict settings buy and cost.
+    """Say what the strict settings buy, and what bounces all the same without TLS where the setting No is there.
 
     Parameters
     ----------
@@ -63,14 +63,13 @@ def fates(frame: DataFrame) -> str:
         return _plain(of)
     best = min(strict, key=lambda name: of[name][Fate.BOUNCED][1])
     other = next((name for name in _order(of) if name in lenient and name != Setting.NO.label), lenient[0])
-    lost, lost_other = of[best][Fate.BOUNCED], of[other][Fate.BOUNCED]
+    lost = _some(of[best][Fate.BOUNCED])
+    kept = f"{best} keeps all mail out of the clear and bounces {lost}"
     clear = f"{other} leaves {_span(of[other][Fate.IN_CLEAR])} in clear"
-    kept = f"{best} keeps all mail out of the clear"
-    if lost[1] == 0:
-        return f"{kept} and bounces none; {clear}"
-    price = "at the price of" if lost[0] > lost_other[1] else "and bounces"
-    end = "and bounces none" if lost_other[1] == 0 else f"and bounces {_span(lost_other)}"
-    return f"{kept} {price} {_span(lost)}{' bounced' if price.startswith('at') else ''}; {clear} {end}"
+    if Setting.NO.label not in of:
+        return f"{kept}; {clear} and bounces {_some(of[other][Fate.BOUNCED])}"
+    without = _some(of[Setting.NO.label][Fate.BOUNCED])
+    return f"{kept}, {'as' if without == lost else f'against {without}'} under {Setting.NO.label}; {clear}"
 
 
 def queue(timeline: DataFrame, events: Iterable[tuple[float, str]] = ()) -> str:
@@ -177,6 +176,10 @@ def _plain(of: dict[str, dict[Fate, Range]]) -> str:
 def _span(shares: Range) -> str:
     low, high = percent(shares[0]), percent(shares[1])
     return f"{high} %" if low == high else f"{low} to {high} %"
+
+
+def _some(shares: Range) -> str:
+    return _span(shares) if shares[1] > 0 else "none"
 
 
 def _labels() -> set[str]:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.errors import OutputError, ScenarioError
-from sim.files import beside, output_folder
+from sim.errors import ScenarioError
+from sim.files import write_together
 from sim.results import tables
 from sim.results.labels import Labels
 from sim.results.records import connections_frame, messages_frame
@@ -155,7 +155,7 @@ class Result:
             frames |= {"messages": self.messages, "connections": self.connections}
         texts = {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
         texts["meta.json"] = json.dumps(self.meta, indent=2, sort_keys=True, default=str) + "\n"
-        return _write_all(Path(folder), texts)
+        return write_together(folder, texts)
 
     def _kept(self, what: str) -> RecordSink:
         if self._records is None:
@@ -210,21 +210,3 @@ class Plots:
         if several:
             cases.insert(0, ("All mail", "", [self._result.totals()]))
         return tables.fates_frame(cases)
-
-
-def _write_all(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    from contextlib import ExitStack
-
-    made = not folder.exists()
-    output_folder(folder)
-    paths = [folder / name for name in texts]
-    try:
-        with ExitStack() as stack:
-            scratches = [stack.enter_context(beside(path)) for path in paths]
-            for scratch, text in zip(scratches, texts.values(), strict=True):
-                scratch.write_text(text, encoding="utf-8", newline="\n")
-    except OutputError:
-        if made and not any(folder.iterdir()):
-            folder.rmdir()
-        raise
-    return paths

@@ -172,8 +172,8 @@ def fates_frame(
         fates = across(list(shares), level=level, possible=possible, vary=vary)
         deferred = across([r["deferred_share"] for r in replications], level=level, vary=vary)
         delays = _delays_of(replications)
-        beside = {"deferred_share": deferred.mean, "deferred_low": deferred.low, "deferred_high": deferred.high}
-        beside |= dict(zip(DELAYS[1:4], delays, strict=True))
+        beside: Columns = dict(zip(DELAYS[1:4], delays, strict=True))
+        beside |= {"deferred_share": deferred.mean, "deferred_low": deferred.low, "deferred_high": deferred.high}
         for fate in Fate:
             share = {"share": fates.mean[fate], "low": fates.low[fate], "high": fates.high[fate]}
             case = {"setting": setting, "reading": reading, "fate": fate.label}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from sim.delivery.analytic import ENDS
 from sim.delivery.analytic import expected as expected_passes
 from sim.delivery.compile import compile_world
 from sim.errors import ScenarioError, complaint
-from sim.files import output_folder, write_text
+from sim.files import write_together
 from sim.results import findings
 from sim.results.tables import fates_frame
 from sim.scenario import Scenario
@@ -60,6 +60,10 @@ CASES = (
     Case(Setting.REQUIRED_VERIFY_HOSTED),
 )
 
+#: The strict settings take longest (mail that waits is tried again and again), so they go first: no processor is left
+#: with a long run at the end.
+_RUN_ORDER = CASES[::-1]
+
 
 def modes(
     scenario: Scenario,
@@ -86,15 +90,17 @@ def modes(
     ScenarioError, LimitError
         When an argument is out of range, or a run meets a limit the model does not have.
     """
-    if not 1 <= replications <= 10_000:
+    if not _is_whole(replications) or not 1 <= replications <= 10_000:
         raise ScenarioError(complaint("replications", replications, "1..10000"))
-    if jobs is not None and jobs < 1:
+    if jobs is not None and (not _is_whole(jobs) or jobs < 1):
         raise ScenarioError(complaint("jobs", jobs, "1 or more"))
+    if messages is not None and scenario.workload.trace is not None:
+        raise ScenarioError(complaint("messages", messages, "none beside a trace, which says what is sent"))
     if messages is not None:
         scenario = replace(scenario, workload=scenario.workload.total(messages, scenario.days))
     runs = _Runs(scenario, seed, replications)
     totals = run_all(runs.jobs(), len(CASES) * replications, workers=jobs, progress=progress)
-    by_case = [totals[i :: len(CASES)] for i in range(len(CASES))]
+    by_case = [totals[i :: len(CASES)] for i in map(_RUN_ORDER.index, CASES)]
     vary = CHANCE if scenario.population.drawn_by is None else CHANCE_AND_POPULATION
     meta = {
         "seed": seed,
@@ -114,6 +120,10 @@ def modes(
     return ModesResult(scenario, tuple(tuple(rows) for rows in by_case), meta)
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class _Runs:
     """Every World of the study: replication by replication, so that each population is drawn once."""
@@ -128,8 +138,8 @@ class _Runs:
             drawn = self.scenario.population
             if replication:
                 drawn = drawn.redrawn(replication_seed(drawn.seed, replication))
-            population = {False: drawn, True: with_cn_ptr(drawn)}
-            for case in CASES:
+            population = {False: without_cn_ptr(drawn), True: with_cn_ptr(drawn)}
+            for case in _RUN_ORDER:
                 world = compile_world(case_of(replace(self.scenario, population=population[case.cn_is_ptr]), case))
                 self.hashes.append(world.hash)
                 yield world, replication_seed(self.seed, replication)
@@ -142,9 +152,15 @@ def case_of(scenario: Scenario, case: Case) -> Scenario:
 
 
 def with_cn_ptr(population: Population) -> Population:
-    """Return the population with every certificate that names its MX host carrying the PTR name as its CN."""
+    """Return the population with every certificate that names its MX host carrying the PTR name as its CN as well."""
     backends = population.backends
-    return population.with_(backends={"cn_ptr": (backends["san_mx"] | backends["cn_mx"]).to_numpy()})
+    named = backends["san_mx"] | backends["cn_mx"] | backends["cn_ptr"]
+    return population.with_(backends={"cn_ptr": named.to_numpy()})
+
+
+def without_cn_ptr(population: Population) -> Population:
+    """Return the population with no certificate carrying the PTR name as its CN."""
+    return population.with_(backends={"cn_ptr": False}) if population.backends["cn_ptr"].any() else population
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,11 +192,12 @@ class ModesResult:
         import pandas as pd
 
         frame = self.frame()
+        fates = [f for f in Fate if f != Fate.QUEUED or self.scenario.until_s is not None]
         rows = []
         for (setting, reading), part in frame.groupby(["setting", "reading"], sort=False):
             by_fate = part.set_index("fate")
             row: dict[str, Any] = {"setting": setting, "reading": reading, "messages": part["messages"].sum()}
-            row |= {f"{fate.key}_share": by_fate.loc[fate.label, "share"] for fate in Fate if fate != Fate.QUEUED}
+            row |= {f"{fate.key}_share": by_fate.loc[fate.label, "share"] for fate in fates}
             rows.append(row | part.iloc[0][["deferred_share", "delay_p50_s", "delay_p95_s", "delay_p99_s"]].to_dict())
         return pd.DataFrame(rows)
 
@@ -195,7 +212,8 @@ class ModesResult:
         parts = []
         for case in CASES:
             population = self.scenario.population
-            scenario = replace(self.scenario, population=with_cn_ptr(population) if case.cn_is_ptr else population)
+            end = with_cn_ptr if case.cn_is_ptr else without_cn_ptr
+            scenario = replace(self.scenario, population=end(population))
             frame = expected_passes(case_of(scenario, case), [case.setting])
             shares = {
                 "mail": frame[list(ENDS)].mul(frame["mail_share"], axis=0).sum(),
@@ -240,12 +258,10 @@ class ModesResult:
         """
         from sim.results import charts
 
-        folder = output_folder(folder)
-        tables: Sequence[tuple[str, pd.DataFrame]] = (("modes", self.frame()), ("expected", self.expected()))
-        paths = [
-            write_text(folder / f"{name}.csv", frame.to_csv(index=False, lineterminator="\n", float_format="%.10g"))
-            for name, frame in tables
-        ]
-        paths.append(write_text(folder / "meta.json", json.dumps(self.meta, indent=2, sort_keys=True) + "\n"))
-        charts.save(self.figure(), folder / "modes.png")
-        return [*paths, folder / "modes.png"]
+        tables = {"modes.csv": self.frame(), "expected.csv": self.expected()}
+        files: dict[str, str | bytes] = {
+            name: frame.to_csv(index=False, lineterminator="\n", float_format="%.10g") for name, frame in tables.items()
+        }
+        files["meta.json"] = json.dumps(self.meta, indent=2, sort_keys=True) + "\n"
+        files["modes.png"] = charts.render(self.figure(), "png")
+        return write_together(folder, files)

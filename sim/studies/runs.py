@@ -72,8 +72,8 @@ def _in_processes(jobs: Iterable[Job], workers: int) -> Iterator[dict[str, Any]]
     try:
         for world, seed in jobs:
             waiting.append(pool.submit(_run, world, seed))
-            # A few ahead keep the workers busy; all at once would keep every World in memory.
-            if len(waiting) > 2 * workers:
+            # Some ahead keep the others busy while one run is long; all at once would keep every World in memory.
+            if len(waiting) > 8 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -317,8 +317,6 @@ def random_population(seed: int) -> Population:
     def backend(weight: float) -> Spec:
         version = TlsVersion(int(rng.choice([0, 1, 3, 4, 4])))
         rates = rng.dirichlet(np.full(10, 0.3))[:9] * rng.choice([0.0, 0.3, 1.0])
-        if version < TlsVersion.TLS_1_2:
-            rates[-1] = 0.0  # what is lost in TLS below the minimum has a test of its own
         names = {c: flag() for c in NAMES}
         return {
             **dict(zip(RATE_COLUMNS, rates.tolist(), strict=True)),

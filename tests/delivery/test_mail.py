@@ -159,3 +159,12 @@ def test_a_trace_is_cut_at_the_end_of_the_window() -> None:
     trace = pd.DataFrame({"domain": "a.example", "time_s": times, "size_bytes": 1, "recipients": 1})
     [stream] = letters(world_of(0.5, [{"domain": "a.example"}], trace=trace))
     assert [letter[1] for letter in stream] == [0, 43_199_999_999]
+
+
+def test_a_destination_without_mail_for_a_thousand_years_gets_none_from_the_next_block() -> None:
+    """Twice in its first year, by luck (1 in 3 million), at 2 messages in a million days: two letters, and no third."""
+    specs = [{"domain": "d607867.example", "messages": 2.0230487285229133e-06}]
+    world = world_of(366.0, specs, hourly=[1.0] * 24, weekday=[1.0] * 7)
+    [stream] = letters(world, seed=1)
+    assert [letter[0] for letter in stream] == [0, 1]
+    assert all(0 <= letter[1] < world.rules.window_us for letter in stream)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -41,12 +43,12 @@ def achieved_share(share: float, seed: int = 1) -> float:
     for begins, ends in spells(lists, seed):
         covered += max(0, ends - max(begins, end))
         end = max(end, ends)
-    return covered / (CYCLES * lists.outage_cycle_us[0])
+    return float(covered / (CYCLES * lists.outage_cycle_us[0]))
 
 
 def tolerance(share: float) -> float:
     """Lengths are exponential: their mean over cycles has a relative deviation of 1 / sqrt(cycles); 1e-6, two-sided."""
-    return share * float(stats.norm.isf(FALSE_ALARM / 2)) / CYCLES**0.5
+    return share * float(stats.norm.isf(FALSE_ALARM / 2)) / math.sqrt(CYCLES)
 
 
 @pytest.mark.parametrize("share", [0.0005, 0.01, 0.05, 0.1])

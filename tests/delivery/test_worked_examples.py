@@ -203,6 +203,37 @@ def test_a_message_may_lapse_while_its_connection_opens(delivery: dict[str, Any]
     assert told.message("done_s") == seconds([bounced_at])
 
 
+@pytest.mark.parametrize(("delivery", "bounced_at"), [({}, [180, 180]), (AT_LIFETIME, [75, 85])])
+def test_mail_may_lapse_while_a_probe_opens_for_another_message(
+    delivery: dict[str, Any], bounced_at: list[float]
+) -> None:
+    """75 s in queue end at 75 and 85, during the probe for the first message (60-90): mail waits for what it finds."""
+    told = tell(story(peer(DOMAIN, mx(**SILENT)), [0, 10], profile={"max_queue_time_s": 75}, delivery=delivery))
+    assert told.connection("opened_s") == seconds([0, 10, 60])
+    assert told.message("done_s") == seconds(bounced_at)
+
+
+@pytest.mark.xfail(strict=True, reason="a dispatch opens connections before it lets lapsed mail go")
+def test_no_connection_opens_for_a_message_that_has_lapsed_while_no_timer_runs() -> None:
+    """60 s in queue, probes every 10 s. The first message meets a 5xx greeting each time and bounces at 60.
+
+    The second, a microsecond younger, has been in opening since before the destination went down (2 us): 100 s of
+    silence. At 60 there is nobody to probe for; at 100 its pass fails, it lapsed at 60, and it should bounce.
+    """
+    seed = seed_where(*(works(0, k) for k in range(6)), fails(1, 0), fails(1, 1))
+    told = tell(
+        story(
+            peer(DOMAIN, mx(unreachable_rate=0.5, unreachable_s=100.0, greeting_5xx_rate=0.5)),
+            [0, 0.000_001],
+            profile={"max_queue_time_s": 60, "max_wait_s": 60},
+            host_retry=HostRetry(initial_wait_s=10, max_wait_s=10),
+        ),
+        seed,
+    )
+    assert told.connection("opened_s") == seconds([0, 0.000_001, 10, 20, 30, 40, 50])
+    assert told.message("done_s") == seconds([60, 100.000_001])
+
+
 def test_new_mail_does_not_keep_lapsed_mail_in_the_queue() -> None:
     """``new_mail_probes``, a message every 50 s for 2 hours to a silent host, 10 minutes in queue, waits of 60 s.
 

@@ -204,6 +204,24 @@ def test_the_cells_no_source_settles_are_listed_with_their_switch() -> None:
             assert turned.outcome[demand, seen, 0] == Outcome.RETRY
 
 
+def test_the_matrix_says_the_outcome_of_every_cell_and_marks_those_no_source_settles() -> None:
+    words, rows, columns = esa.matrix()
+    assert (rows, columns) == ([s.label for s in Seen], [s.label for s in Setting])
+    open_cells = {(seen, demand) for seen, demand, _ in esa.unsettled()}
+    for seen, setting in product(Seen, Setting):
+        said, mark = words[seen][setting].removesuffix(" ?"), words[seen][setting].endswith(" ?")
+        assert said == outcome_of(setting, seen).label.replace("reconnect in clear", "clear, 2nd try")
+        assert mark == ((seen, Demand(int(tables().demand[setting]))) in open_cells)
+    assert words[Seen.HANDSHAKE_FAILED][Setting.PREFERRED_VERIFY] == "clear, 2nd try ?"
+    assert words[Seen.VERIFIED][Setting.REQUIRED_VERIFY] == "verified"
+    assert sum(word.endswith(" ?") for row in words for word in row) == 48
+
+
+def test_the_matrix_follows_the_switches_and_keeps_their_marks() -> None:
+    words, _, _ = esa.matrix(Switches(pv_after_220="fail"))
+    assert words[Seen.HANDSHAKE_FAILED][Setting.PREFERRED_VERIFY] == "next host ?"
+
+
 def test_the_same_switches_give_the_same_tables() -> None:
     assert tables() is tables(Switches())
     assert tables().hash != tables(Switches(pv_after_220="fail")).hash

@@ -17,7 +17,7 @@ from sim.errors import OutputError
 from sim.results import CountSink, Result, charts
 from sim.results.chart_style import WIDTH, spread, text_width, wrap
 from sim.results.tables import fates_frame
-from sim.terms import Fate
+from sim.terms import Fate, Outcome
 from tests.results import rows
 
 LONG = "Donaudampfschifffahrtsgesellschaftskapitaenssetting"
@@ -203,8 +203,57 @@ def test_a_wide_table_is_turned_and_unsettled_cells_are_marked() -> None:
         charts.decision_matrix([["x"]], ["r"], ["c"], [["purple"]], title="t")
 
 
+@pytest.mark.parametrize(
+    ("word", "fate"),
+    [
+        ("clear", Fate.IN_CLEAR),
+        ("in clear", Fate.IN_CLEAR),
+        ("reconnect in clear ?", Fate.IN_CLEAR),
+        ("encrypted, not verified", Fate.ENCRYPTED),
+        ("encrypted, not verified ?", Fate.ENCRYPTED),
+        ("encrypted and verified", Fate.VERIFIED),
+        ("verified", Fate.VERIFIED),
+        ("bounce all ?", Fate.BOUNCED),
+        ("still queued", Fate.QUEUED),
+    ],
+)
+def test_a_word_has_the_colour_of_its_fate(word: str, fate: Fate) -> None:
+    (cell,) = charts.decision_matrix([[word]], ["r"], ["c"], title="t").axes[0].patches[:1]
+    assert mpl.colors.to_hex(cell.get_facecolor()).upper() == charts.FATE_COLOURS[fate].upper()
+
+
+@pytest.mark.parametrize("label", [*(outcome.label for outcome in Outcome), *(fate.label for fate in Fate)])
+@pytest.mark.parametrize("columns", [6, 8])
+def test_a_word_with_a_question_mark_stays_inside_its_cell(label: str, columns: int) -> None:
+    """A bold word is wider than the same word in normal weight; its mark never stands alone on a line."""
+    words = [[f"{label} ?"] * columns]
+    figure = charts.decision_matrix(words, ["handshake failed"], ["c"] * columns, title="t", transpose=False)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    for text, cell in zip(axes.texts, axes.patches[::2], strict=True):
+        assert "\n?" not in text.get_text()
+        assert "…" not in text.get_text()
+        inside, around = text.get_window_extent(), cell.get_window_extent()
+        assert around.x0 < inside.x0
+        assert inside.x1 < around.x1
+        assert around.y0 < inside.y0
+        assert inside.y1 < around.y1
+
+
+def test_the_queue_chart_shows_connections_opened_not_those_that_happen_to_be_open(result: Result) -> None:
+    timeline = result.timeline("1h")
+    figure = charts.queue(timeline)
+    assert "connections opened per hour" in [item.get_text() for item in figure.texts]
+    (steps,) = figure.axes[-1].patches
+    assert steps.get_data()[0].tolist() == timeline["connections_opened"].tolist()  # type: ignore[attr-defined]
+    assert timeline["connections_opened"].sum() == 500
+    none = charts.queue(timeline.assign(connections_opened=0))
+    assert len(none.axes) == len(figure.axes) - 1
+    assert any("No connection was opened." in item.get_text() for item in none.texts)
+
+
 def test_lines_wrap_within_their_width_and_keep_a_number_with_its_unit() -> None:
-    lines = wrap("Required keeps all mail out of the clear at the price of 9.8 % bounced", 1.5)
+    lines = wrap("Required keeps all mail out of the clear and bounces 9.8 %, against 9.1 % under No", 1.5)
     assert all(text_width(line) <= 1.5 for line in lines)
     assert not any(line.startswith("%") for line in lines)
     assert wrap(LONG, 1.0)[0].endswith("…")

@@ -20,12 +20,41 @@ def frame(*bars: tuple[str, str, Shares]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["setting", "reading", "fate", "share"])
 
 
-def test_the_price_of_required_is_what_bounces() -> None:
+def test_what_required_bounces_stands_beside_what_bounces_without_tls() -> None:
     told = findings.fates(frame(("No", "", NO), ("Preferred", "", PREFERRED), ("Required", "", REQUIRED)))
     assert told == (
-        "Required keeps all mail out of the clear at the price of 4.0 % bounced;"
-        " Preferred leaves 3.2 % in clear and bounces 1.9 %"
+        "Required keeps all mail out of the clear and bounces 4.0 %, against 2.0 % under No;"
+        " Preferred leaves 3.2 % in clear"
     )
+
+
+@pytest.mark.parametrize(
+    ("no", "required", "said"),
+    [
+        ([0.02], [0.02], "bounces 2.0 %, as under No"),
+        ([0.0201], [0.0202], "bounces 2.0 %, as under No"),
+        ([0.03], [0.02], "bounces 2.0 %, against 3.0 % under No"),
+        ([0], [0], "bounces none, as under No"),
+        ([0], [0.04], "bounces 4.0 %, against none under No"),
+        ([0.02], [0], "bounces none, against 2.0 % under No"),
+        ([0.02], [0.01, 0.04], "bounces 1.0 to 4.0 %, against 2.0 % under No"),
+        ([0.01, 0.02], [0.04], "bounces 4.0 %, against 1.0 to 2.0 % under No"),
+        ([0, 0.02], [0, 0.02], "bounces 0 to 2.0 %, as under No"),
+    ],
+)
+@pytest.mark.parametrize("preferred", [True, False])
+def test_the_comparison_with_no_holds_in_every_case(
+    no: list[float], required: list[float], said: str, preferred: bool
+) -> None:
+    bars: list[tuple[str, str, Shares]] = [("No", f"{b}", (1 - b, 0, 0, b, 0)) for b in no]
+    bars += [("Preferred", "", PREFERRED)] if preferred else []
+    bars += [("Required", f"{b}", (0, 1 - b, 0, b, 0)) for b in required]
+    told = findings.fates(frame(*bars))
+    assert told.startswith(f"Required keeps all mail out of the clear and {said}; ")
+    if preferred:
+        assert told.endswith("; Preferred leaves 3.2 % in clear")
+    else:
+        assert told.split("; ")[1].startswith("No leaves ")
 
 
 def test_readings_of_a_setting_become_a_range() -> None:
@@ -35,11 +64,13 @@ def test_readings_of_a_setting_become_a_range() -> None:
     assert "Required keeps all mail out of the clear and bounces 4.0 %" in told
 
 
-def test_no_price_is_claimed_where_nothing_more_bounces() -> None:
+def test_without_a_row_of_no_both_settings_say_what_they_bounce() -> None:
     told = findings.fates(frame(("Preferred", "", PREFERRED), ("Required", "", (0, 1, 0, 0, 0))))
-    assert told == "Required keeps all mail out of the clear and bounces none; Preferred leaves 3.2 % in clear"
+    assert told == (
+        "Required keeps all mail out of the clear and bounces none; Preferred leaves 3.2 % in clear and bounces 1.9 %"
+    )
     told = findings.fates(frame(("Preferred", "", (0.1, 0.9, 0, 0, 0)), ("Required", "", REQUIRED)))
-    assert told.endswith("at the price of 4.0 % bounced; Preferred leaves 10 % in clear and bounces none")
+    assert told.endswith("and bounces 4.0 %; Preferred leaves 10 % in clear and bounces none")
 
 
 def test_clear_text_under_a_strict_setting_is_never_called_kept() -> None:

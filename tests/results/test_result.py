@@ -155,14 +155,14 @@ def test_a_folder_that_cannot_be_written_is_named(result: Result, tmp_path: Path
 def test_a_failure_half_way_leaves_nothing_partial(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = Path.write_text
+    written = Path.write_bytes
 
-    def full(self: Path, *args: str, **kwargs: str) -> int:
+    def full(self: Path, content: bytes) -> int:
         if "by_provider" in self.name:
             raise OSError(28, "No space left on device")
-        return written(self, *args, **kwargs)
+        return written(self, content)
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="no space left on device"):
         result.write(tmp_path / "run")
     assert not (tmp_path / "run").exists()

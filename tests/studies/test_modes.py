@@ -131,7 +131,6 @@ def test_the_summary_repeats_the_frame() -> None:
             assert summary[f"{fate.key}_share"].iloc[i] == share(frame, i, fate)
 
 
-@pytest.mark.xfail(reason="ModesResult.summary() leaves out Fate.QUEUED, also for a run that ends early (until_s)")
 def test_the_summary_of_a_censored_run_accounts_for_all_mail() -> None:
     summary = modes(preset(until_s=43_200.0), replications=1, jobs=1).summary()
     shares = summary[[c for c in summary.columns if c.endswith("_share") and c != "deferred_share"]]
@@ -294,10 +293,6 @@ def test_simulated_readings_bracket_each_other() -> None:
     assert share(frame, 5, Fate.BOUNCED) > share(frame, 6, Fate.BOUNCED)
 
 
-@pytest.mark.xfail(
-    reason="with_cn_ptr() replaces cn_ptr instead of adding to it, and the reading 'CN is no PTR name' keeps the "
-    "population's own flags: a certificate with the PTR name alone turns the two readings around",
-)
 def test_readings_bracket_each_other_where_certificates_carry_the_ptr_name_already() -> None:
     specs = [{"domain": "a.example", "hosts": [{"host": "mx.a.example", "san_mx": False, "cn_ptr": True}]}]
     found = of_mail(ModesResult(Scenario(population=Population.custom(specs)), (), {}))
@@ -335,7 +330,6 @@ def test_nothing_is_written_where_the_folder_is_bad(tmp_path: Path, tail: str) -
     assert (tmp_path / "out").read_text() == "a file"
 
 
-@pytest.mark.xfail(reason="ModesResult.write() puts its files in place one by one; Result.write() does it together")
 def test_nothing_is_written_where_one_file_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "modes.png").mkdir()
     with pytest.raises(OutputError, match=r"modes\.png"):
@@ -375,16 +369,12 @@ def test_shares_of_mail_without_a_number_of_messages_are_refused() -> None:
         modes(Scenario(population=Population.preset("alexa-2015", domains=40)))
 
 
-@pytest.mark.xfail(reason="modes() takes messages beside a trace, which replaces them, and says nothing")
 def test_a_number_of_messages_beside_a_trace_is_refused() -> None:
     trace = pd.DataFrame({"domain": ["big.example"], "time_s": 1.0, "size_bytes": 1_000, "recipients": 1})
     with pytest.raises(SimError, match="messages"):
         modes(replace(custom(), workload=Workload(trace=trace)), messages=1_000, replications=1, jobs=1)
 
 
-@pytest.mark.xfail(
-    reason="modes() lets a TypeError out where replications or jobs are no whole numbers", raises=TypeError
-)
 @pytest.mark.parametrize("given", [{"replications": 2.5}, {"replications": "2"}, {"jobs": 1.5}])
 def test_an_argument_of_another_kind_is_one_line(given: dict[str, Any]) -> None:
     with pytest.raises(SimError, match=next(iter(given))):

@@ -98,6 +98,9 @@ MARKS = {
     "mx": ("tls_failure_next_mx", "docs/decisions/tls-failure-next-mx.md"),
 }
 
+#: The word of a cell where an outcome's own label is too long for one.
+_SHORT = {Outcome.RECONNECT_CLEAR: "clear, 2nd try"}
+
 _ALLOWED: dict[str, tuple[object, ...]] = {
     "pv_after_220": ("clear", "fail"),
     "starttls_5xx_required": ("queue", "bounce"),
@@ -193,3 +196,29 @@ def unsettled() -> list[tuple[Seen, Demand, str]]:
                 switch = MARKS[mark.strip()][0] if mark.strip() else ""
                 found.append((term(row[0], Seen), term(column, Demand), switch))
     return found
+
+
+def matrix(switches: Switches | None = None) -> tuple[list[list[str]], list[str], list[str]]:
+    """Return the decision matrix in words: what each setting does with what one connection to one MX host shows.
+
+    Parameters
+    ----------
+    switches : as for `tables`.
+
+    Returns
+    -------
+    words, rows, columns
+        Words of the cells, one list a class of evidence, the names of these classes, and those of the settings. A cell
+        that no source settles ends in `` ?``, also where a switch has chosen; *clear, 2nd try* is the outcome
+        *reconnect in clear*. `sim.results.charts.decision_matrix` draws it: ``decision_matrix(*matrix(), title=...)``.
+    """
+    built = tables(switches)
+    open_cells = {(seen, demand) for seen, demand, _ in unsettled()}
+    demands = [Demand(int(built.demand[setting])) for setting in Setting]
+
+    def word(seen: Seen, demand: Demand) -> str:
+        outcome = Outcome(int(built.outcome[demand, seen, 0]))
+        return _SHORT.get(outcome, outcome.label) + (" ?" if (seen, demand) in open_cells else "")
+
+    words = [[word(seen, demand) for demand in demands] for seen in Seen]
+    return words, [seen.label for seen in Seen], [setting.label for setting in Setting]
