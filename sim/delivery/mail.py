@@ -62,7 +62,8 @@ class Mail:
         """Return how many messages to draw next: what is expected to come and some more, so that sums stay small."""
         gap = self._world.destinations.gap_ticks[rows]
         expected = np.where(gap > 0, (self._window_ticks - after_ticks) / np.maximum(gap, 1), 0.0)
-        return np.minimum(np.ceil(expected + 4 * np.sqrt(expected)) + (gap > 0), _BLOCK).astype(np.int64)
+        wanted: Int64 = np.minimum(np.ceil(expected + 4 * np.sqrt(expected)) + (gap > 0), _BLOCK).astype(np.int64)
+        return wanted
 
     def _blocks(
         self, rows: Int64, first_ordinal: Int64, after_ticks: Int64, wanted: Int64

@@ -350,9 +350,9 @@ def test_messages_are_those_of_the_population_the_workload_or_the_caller() -> No
 @pytest.mark.parametrize(
     ("given", "fault", "message"),
     [
-        ({"replications": 0}, ScenarioError, r"^replications = 0; allowed: 1\.\.10000$"),
+        ({"replications": 0}, ScenarioError, r"^replications = 0; allowed: .*1\.\.10000$"),
         ({"replications": 10_001}, ScenarioError, "^replications = 10001; "),
-        ({"jobs": 0}, ScenarioError, "^jobs = 0; allowed: 1 or more$"),
+        ({"jobs": 0}, ScenarioError, "^jobs = 0; allowed: .*1 or more$"),
         ({"messages": -5}, WorkloadError, "^messages = -5; allowed: a number above 0"),
         ({"messages": float("nan")}, WorkloadError, "nan; allowed: "),
         ({"messages": "many"}, WorkloadError, "^messages = 'many'; "),
