@@ -45,10 +45,23 @@ def simulate(
     """
     if engine not in ENGINES:
         raise ScenarioError(complaint("engine", engine, ENGINES))
+    check_seed(seed)
     world = compile_world(scenario)
     sink = RecordSink(world.labels) if records else CountSink(world.labels)
     facts = run_world(world, seed, sink, progress)
     return Result(world.labels, sink, describe(scenario, world) | {"seed": seed, "engine": "reference"} | facts)
+
+
+def check_seed(seed: object) -> None:
+    """Refuse a seed that is no whole number of 63 bits.
+
+    Raises
+    ------
+    ScenarioError
+        Naming the seed and what is allowed.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 63:
+        raise ScenarioError(complaint("seed", seed, "whole numbers, 0..2^63 - 1"))
 
 
 def run_world(

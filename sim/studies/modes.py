@@ -13,6 +13,7 @@ from sim.about import __version__
 from sim.delivery.analytic import ENDS
 from sim.delivery.analytic import expected as expected_passes
 from sim.delivery.compile import compile_world
+from sim.delivery.simulate import check_seed
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
 from sim.results import findings
@@ -94,13 +95,15 @@ def modes(
         raise ScenarioError(complaint("replications", replications, "1..10000"))
     if jobs is not None and (not _is_whole(jobs) or jobs < 1):
         raise ScenarioError(complaint("jobs", jobs, "1 or more"))
+    check_seed(seed)
     if messages is not None and scenario.workload.trace is not None:
         raise ScenarioError(complaint("messages", messages, "none beside a trace, which says what is sent"))
     if messages is not None:
         scenario = replace(scenario, workload=scenario.workload.total(messages, scenario.days))
     runs = _Runs(scenario, seed, replications)
     totals = run_all(runs.jobs(), len(CASES) * replications, workers=jobs, progress=progress)
-    by_case = [totals[i :: len(CASES)] for i in map(_RUN_ORDER.index, CASES)]
+    places = [_RUN_ORDER.index(case) for case in CASES]
+    by_case = [totals[i :: len(CASES)] for i in places]
     vary = CHANCE if scenario.population.drawn_by is None else CHANCE_AND_POPULATION
     meta = {
         "seed": seed,
@@ -113,7 +116,7 @@ def modes(
         "domains": len(scenario.population.domains),
         "days": scenario.days,
         "policy_hash": scenario.policy.hash,
-        "world_hashes": runs.hashes,
+        "world_hashes": [runs.hashes[r * len(CASES) + i] for r in range(replications) for i in places],
         "sender": scenario.sender,
         "version": __version__,
     }
