@@ -54,7 +54,7 @@ def fates(frame: DataFrame) -> str:
     One sentence without a full stop.
     """
     of = {str(name): _ranges(rows) for name, rows in frame.groupby("setting", sort=False)}
-    if not of or not frame["messages"].any():
+    if not of or not (frame["share"] > 0).any():
         return "No mail was injected"
     strict = [s.label for s in _STRICT if s.label in of and of[s.label][Fate.IN_CLEAR][1] == 0]
     lenient = [name for name in of if of[name][Fate.IN_CLEAR][1] > 0 and name in _labels()]

@@ -383,6 +383,17 @@ def test_an_attempt_on_an_open_connection_starts_when_the_message_goes_onto_it()
     assert told.message("done_s") == seconds([0.000_007, 62.000_007])
 
 
+def test_a_message_that_comes_back_to_the_connection_it_opened_starts_a_new_attempt() -> None:
+    """One connection, open all the time: tries at 0, 60, 180, 420; each wait runs from when the message goes onto it."""
+    told = tell(
+        story(peer(**ALWAYS_4YZ), [0], profile={"max_retries": 3}, delivery={"idle_timeout_s": 1_000.0}),
+    )
+    assert told.connection("opened_s") == seconds([0])
+    assert told.connection("messages") == [4]
+    # The last goes onto it at 420, and is refused 2 us later.
+    assert told.message("done_s") == seconds([420.000_002])
+
+
 # --- several connections
 
 
