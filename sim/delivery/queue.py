@@ -230,6 +230,8 @@ class Destination:
         if self.idle and self.waiting:
             self.hand_out()
         if self.waiting:
+            if self.down and not self.is_silent():
+                self.expire_waiting(covered=False)
             self.open_more()
             if not self.is_silent():
                 self.expire_waiting(covered=False)

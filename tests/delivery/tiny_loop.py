@@ -425,6 +425,8 @@ class Destination:
         self.dispatch_asked = False
         while self.hands_out():
             pass
+        if self.down and not self.silent():
+            self.bounce_lapsed(self.without_opening())
         while self.opens():
             pass
         if not self.silent():
