@@ -1,4 +1,4 @@
-"""The commands of ``tlssim``, and how it ends: one line for a fault, and a status a script can rely on."""
+"""The commands of ``tlssim``, and how it ends: a line for each fault, and a status a script can rely on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from sim.cli.table_files import check_command, export_command, import_command
 from sim.cli.text import PipeClosedError
 from sim.errors import SimError
 
+#: Faults that are told after the first.
+_MOST_FAULTS = 20
+
 OK, FAULT, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141
 
 
 class Program(click.Group):
-    """A group of commands whose faults are one line on stderr."""
+    """A group of commands whose faults are told on stderr, one a line."""
 
     def main(
         self,
@@ -41,9 +44,7 @@ class Program(click.Group):
             _complain(_usage(fault))
             status = FAULT
         except SimError as fault:
-            others = len(getattr(fault, "__notes__", ()))
-            more = f" (and {others} more fault{'s' * (others > 1)})" if others else ""
-            _complain(f"{fault}{more}")
+            _complain_of_all(fault)
             status = FAULT
         except click.Abort:
             _complain("interrupted; nothing was written")
@@ -90,6 +91,14 @@ def _usage(fault: click.ClickException) -> str:
 
 def _complain(text: str) -> None:
     click.echo(f"tlssim: {' '.join(text.split())}", err=True)
+
+
+def _complain_of_all(fault: SimError) -> None:
+    others = list(getattr(fault, "__notes__", ()))
+    for text in (str(fault), *others[:_MOST_FAULTS]):
+        _complain(text)
+    if len(others) > _MOST_FAULTS:
+        _complain(f"(and {len(others) - _MOST_FAULTS:,} more)")
 
 
 def _flush() -> None:

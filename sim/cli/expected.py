@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sim.cli.caveats import verify_caveats
 from sim.cli.modes import told
 from sim.cli.options import (
     json_option,
@@ -54,6 +55,7 @@ def expected_command(as_json: bool, out: str | None, **world: Any) -> None:
         mail, domains = _rows(frame, "mail"), _rows(frame, "domains")
         written = output.write(lambda folder: _fill(frame, folder))
         population = file.scenario.population
+        caveats = verify_caveats(population, [row["setting"] for row in mail])
         if as_json:
             say_json(
                 {
@@ -62,6 +64,7 @@ def expected_command(as_json: bool, out: str | None, **world: Any) -> None:
                     "population_hash": population.hash,
                     "policy_hash": file.scenario.policy.hash,
                     "by_setting": {"mail": mail, "domains": domains},
+                    "notes": caveats,
                     "written": [str(path) for path in written],
                 }
             )
@@ -77,6 +80,8 @@ def expected_command(as_json: bool, out: str | None, **world: Any) -> None:
             say(f"{what}:")
             say(table(rows, COLUMNS))
         say()
+        for caveat in caveats:
+            say(wrapped(caveat))
         say(told(written, "--out DIR keeps a row for each destination and setting"))
 
 

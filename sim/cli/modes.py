@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sim.cli.account import account_counts, account_sentence
 from sim.cli.options import (
     json_option,
     mail_options,
@@ -22,6 +23,9 @@ from sim.cli.options import (
 )
 from sim.cli.output import Output, progress
 from sim.cli.text import Column, rows_of, say, say_json, seconds, share, table, wrapped
+
+if TYPE_CHECKING:
+    from sim.policy.destinations import DestinationControls
 
 FATES = (
     Column("in_clear_share", "in clear\n%", share),
@@ -77,6 +81,10 @@ def modes_command(replications: int | None, jobs: int | None, as_json: bool, out
                     "title": result.title(),
                     "caption": result.caption(),
                     "meta": result.meta,
+                    "policy": {
+                        "file": policy_file(file.scenario.policy),
+                        "account": account_counts(file.scenario.policy),
+                    },
                     "summary": result.summary(),
                     "frame": result.frame(),
                     "expected": result.expected(),
@@ -85,12 +93,25 @@ def modes_command(replications: int | None, jobs: int | None, as_json: bool, out
             )
             return
         say(wrapped(f"{result.title()}."))
-        say(wrapped(result.caption()))
+        say(wrapped(f"{result.caption()}{_policy_words(file.scenario.policy)}"))
+        if sentence := account_sentence(file.scenario.policy):
+            say(wrapped(sentence))
         say()
         say(table(by_reading(rows_of(result.summary())), (Column("name", "TLS setting"), *FATES)))
         say()
         say(wrapped(LEGEND))
         say(told(written, "--out DIR keeps tables and chart"))
+
+
+def policy_file(policy: DestinationControls) -> str | None:
+    """Return the file a policy was read from."""
+    rows = getattr(policy, "rows", ())
+    return rows[0].file if rows else None
+
+
+def _policy_words(policy: DestinationControls) -> str:
+    name = policy_file(policy)
+    return "" if name is None else f" Policy {name}: its TLS settings are replaced, its limits and profiles stay."
 
 
 def by_reading(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -77,10 +77,24 @@ def several(*options: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+csv_option = click.option(
+    "--csv",
+    metavar="FILE",
+    help="Your own destinations instead: columns domain, messages (on a mean day of the week).",
+)
 population_options = several(
     click.option("--population", metavar="PRESET", help=f"Whose behaviour.  [default: {POPULATION}]"),
     number_option("--domains", 1, 10_000_000, f"Destinations to draw.  [default: {DOMAINS:,}]"),
-    click.option("--csv", metavar="FILE", help="Your own destinations instead: columns domain, messages (a day)."),
+    csv_option,
+)
+#: Of a command that asks nobody unless told to.
+asked_population_options = several(
+    click.option(
+        "--population", metavar="PRESET", help=f"Whose behaviour.  [default: none; beside --csv {POPULATION}]"
+    ),
+    number_option("--domains", 1, 10_000_000, f"Destinations to draw, without --csv.  [default: {DOMAINS:,}]"),
+    csv_option,
+    number_option("--seed", 0, 2**63 - 1, "Seed of the drawing, beside --population or --csv.  [default: 1]"),
 )
 scenario_argument = click.argument("scenario", required=False, metavar="[SCENARIO.toml]")
 policy_option = click.option("--policy", metavar="FILE", help="Destination Controls.  [default: as shipped]")

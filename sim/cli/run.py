@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sim.cli.account import account_counts, account_sentence
+from sim.cli.caveats import verify_caveats
 from sim.cli.modes import FATES, LEGEND, told
 from sim.cli.options import json_option, out_option, seed_option
 from sim.cli.output import Output, Progress, progress
@@ -15,7 +17,6 @@ from sim.cli.text import Column, count, counted, rows_of, say, say_json, share, 
 
 if TYPE_CHECKING:
     from sim.formats.scenario_file import ScenarioFile
-    from sim.policy.destinations import DestinationControls
     from sim.results.result import Result
     from sim.scenario import Scenario
 
@@ -48,27 +49,6 @@ def run_command(scenario: str, seed: int | None, records: bool, as_json: bool, o
             say_json(_document(file, result, written))
         else:
             _tell(file, result, written)
-
-
-def account_counts(policy: DestinationControls) -> dict[str, int]:
-    """Return how many lines of a policy's files were understood, ignored, guessed, and how many change answers."""
-    rows = getattr(policy, "rows", ())
-    kinds = {kind: sum(row.kind == kind for row in rows) for kind in ("understood", "ignored", "guessed")}
-    return kinds | {"changes_answer": sum(row.changes_answer for row in rows)}
-
-
-def account_sentence(policy: DestinationControls, hint: str = " ('tlssim import FILE' lists them)") -> str:
-    """Say how much of a policy's files was used; nothing for a policy that came from none."""
-    counts = account_counts(policy)
-    if not sum(counts.values()):
-        return ""
-    can = f"{counts['changes_answer']:,} of these could change the answer"
-    if not counts["changes_answer"]:
-        can = "none of these could change the answer"
-    return (
-        f"Lines of the policy's files: {counts['understood']:,} understood, {counts['ignored']:,} ignored, "
-        f"{counts['guessed']:,} guessed; {can}{hint}."
-    )
 
 
 def _shown(line: Progress, scenario: Scenario) -> Any:
@@ -140,6 +120,8 @@ def _tell(file: ScenarioFile, result: Result, written: list[Path]) -> None:
         )
         say()
     say(wrapped(LEGEND))
+    for caveat in _caveats(file, result):
+        say(wrapped(caveat))
     say(told(written, "--out DIR keeps tables and charts"))
 
 
@@ -192,6 +174,11 @@ def _entries(matched: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*shown, {**matched["default"], "entry": "DEFAULT"}]
 
 
+def _caveats(file: ScenarioFile, result: Result) -> list[str]:
+    in_force = {row["setting"] for row in rows_of(result.by_setting()) if row["messages"]}
+    return verify_caveats(file.scenario.population, in_force)
+
+
 def _document(file: ScenarioFile, result: Result, written: list[Path]) -> dict[str, Any]:
     matched = _matched(result)
     return {
@@ -209,5 +196,6 @@ def _document(file: ScenarioFile, result: Result, written: list[Path]) -> dict[s
         "summary": result.totals(),
         "by_setting": result.by_setting(),
         "by_entry": result.by_entry(),
+        "notes": _caveats(file, result),
         "written": [str(path) for path in written],
     }

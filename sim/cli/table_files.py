@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sim.cli.account import account_counts, account_sentence
+from sim.cli.caveats import drawn_caveats, verify_caveats
 from sim.cli.options import (
+    asked_population_options,
     json_option,
     number_option,
     one_of,
     policy_of,
     population_of,
-    population_options,
     profiles_option,
-    seed_option,
     strict_option,
 )
-from sim.cli.run import account_counts, account_sentence
 from sim.cli.text import Column, counted, rows_of, say, say_json, table, wrapped
 from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
+    from sim.policy.destinations import DestinationControls
     from sim.studies.check import CheckResult
     from sim.studies.finding import Finding
+    from sim.world.population import Population
 
 _FOUND = 1
 
@@ -31,9 +33,8 @@ _FOUND = 1
 @click.command("check", short_help="What is wrong with a Destination Controls file.")
 @click.argument("file", metavar="FILE")
 @profiles_option
-@population_options
+@asked_population_options
 @number_option("--messages", 1, 10**12, "Messages a day, to compare limits with.  [default: those of --csv]")
-@seed_option
 @strict_option
 @click.option(
     "--fail-on",
@@ -71,6 +72,7 @@ def check_command(
     people = population_of(population, domains, csv, seed) if asked else None
     workload = Workload().total(messages, 1.0) if messages is not None else None
     result = check(policy, population=people, workload=workload)
+    caveats = [] if people is None else _caveats(policy, people)
     if as_json:
         say_json(
             {
@@ -82,24 +84,36 @@ def check_command(
                 "notes": result.count("note"),
                 "findings": result.frame(),
                 "not_checked": result.not_checked,
+                "caveats": caveats,
             }
         )
     else:
-        _tell(file, result)
+        _tell(file, result, caveats)
     severe = result.count("warning") + (result.count("note") if fail_on == "note" else 0)
     return _FOUND if fail_on is not None and severe else 0
 
 
-def _tell(file: str, result: CheckResult) -> None:
+def _caveats(policy: DestinationControls, people: Population) -> list[str]:
+    in_force = {str(policy.resolved(i).tls) for i in range(-1, len(policy.entries))}
+    return [*drawn_caveats(people), *verify_caveats(people, in_force)]
+
+
+def _tell(file: str, result: CheckResult, caveats: list[str]) -> None:
     for finding in result.findings:
         say(_heading(finding))
-        say(wrapped(f"{finding.what}.", "    "))
-        say(wrapped(f"{finding.why}.", "         ", "    why: "))
-        say(wrapped(f"{finding.todo.rstrip('.')}.".replace("?.", "?"), "         ", "    do:  "))
+        say(wrapped(_sentence(finding.what), "    "))
+        say(wrapped(_sentence(finding.why), "         ", "    why: "))
+        say(wrapped(_sentence(finding.todo), "         ", "    do:  "))
         say()
     say(f"{file}: {counted(result.count('warning'), 'warning')}, {counted(result.count('note'), 'note')}.")
     for question in result.not_checked:
         say(f"Not checked: {question}.")
+    for caveat in caveats:
+        say(wrapped(caveat))
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 def _heading(finding: Finding) -> str:

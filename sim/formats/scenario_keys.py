@@ -94,7 +94,9 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
             kind=str, what="whose behaviour", allowed="a population of docs/populations.md", default="2020s-web"
         ),
         "domains": _count("destinations to draw", "a whole number, 1 or more", "5000", ge=1, le=10_000_000),
-        "csv": _file("your own destinations: columns domain, messages (a day)", "drawn from the preset"),
+        "csv": _file(
+            "your own destinations: columns domain, messages (on a mean day of the week)", "drawn from the preset"
+        ),
         "seed": _seed("the drawing of the population", "1"),
     },
     "workload": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -240,8 +241,16 @@ def _compare(
         why="mail waits in the queue while the hour lasts"
         if above
         else "a little more mail, or a slower server, and mail waits in the queue",
-        todo=f"raise {key} {max(1.0, float(used[worst])) / _CLOSE:.1f} times, or send this mail at quieter hours",
+        todo=f"raise {key} {_times(float(used[worst]))}, or send this mail at quieter hours",
     )
+
+
+def _times(used: float) -> str:
+    """Say how far to raise a limit, so that the busiest hour takes `_CLOSE` of it."""
+    if used < 1:
+        return "by a quarter"
+    raised = math.ceil(used / _CLOSE * 10) / 10
+    return f"{raised:,.1f} times (the need is {used:,.2f} times the limit; a quarter is added)"
 
 
 class _Load:

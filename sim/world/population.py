@@ -26,7 +26,7 @@ class Population:
 
     Attributes
     ----------
-    name : preset, file or ``custom``.
+    name : preset, ``<file> (peers as <preset>)`` or ``custom``.
     seed : of the drawing; 0 where nothing was drawn.
     year : era of the figures.
     weighting : ``message`` or ``domain``: what the preset's figures are shares of.
@@ -134,7 +134,7 @@ class Population:
         def draw(other: int) -> Population:
             return cls.read_csv(path, preset=preset, seed=other, **overrides)
 
-        return cls._of(built, name=listed.name, seed=seed, drawn_by=draw, counts=True)
+        return cls._of(built, name=f"{listed.name} (peers as {preset})", seed=seed, drawn_by=draw, counts=True)
 
     @classmethod
     def custom(cls, specs: Sequence[Mapping[str, Any]], *, name: str = "custom", year: int = 2024) -> Self:

@@ -162,6 +162,66 @@ def test_check_fails_when_asked_to(tmp_path: Path, level: str | None, status: in
     assert run("check", str(path), *(() if level is None else ("--fail-on", level))).exit_code == status
 
 
+CAVEAT = (
+    "Preferred - Verify and Required - Verify rest on an unmeasured figure: p_cn_ptr = 0 (share of certificates whose "
+    "CN is the PTR name) is assumed; 'tlssim modes' shows both ends."
+)
+DRAWN = "certificates and hosting of these domains are drawn from published figures, not looked up."
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_unmeasured_figure_is_told_where_a_setting_in_force_rests_on_it(scenario: Path, tmp_path: Path) -> None:
+    verify = SCENARIO.replace("[population]", "[population]\npreset = '2020s-web'")
+    (tmp_path / "d.ini").write_text("[DEFAULT]\ntable_tls = require_verify\n")
+    scenario.write_text(verify)
+    assert CAVEAT in flat(printed("run", str(scenario)))
+    assert document("run", str(scenario))["notes"] == [CAVEAT]
+    assert CAVEAT in flat(printed("expected", str(scenario)))
+    assert document("expected", str(scenario))["notes"] == [CAVEAT]
+    scenario.write_text(f"{verify}[population.figures]\np_cn_ptr = 0.5\n")
+    assert "p_cn_ptr = 0.5 (" in document("run", str(scenario))["notes"][0]
+    assert "is given;" in document("run", str(scenario))["notes"][0]
+    (tmp_path / "d.ini").write_text("[DEFAULT]\ntable_tls = on\n")
+    assert document("run", str(scenario))["notes"] == []
+
+
+def test_check_says_that_its_population_is_drawn(tmp_path: Path) -> None:
+    table, mine = tmp_path / "d.ini", tmp_path / "mine.csv"
+    mine.write_text("domain,messages\na.example,30\nb.example,20\n")
+    table.write_text("[DEFAULT]\ntable_tls = on\n[a.example]\ntable_tls = on_verify\n")
+    text = flat(printed("check", str(table), "--csv", str(mine), "--seed", "7"))
+    assert f"Population mine (peers as 2020s-web), seed 7: {DRAWN} {CAVEAT}" in text
+    table.write_text("[DEFAULT]\ntable_tls = on\n")
+    told = document("check", str(table), "--population", "alexa-2015", "--domains", "20")
+    assert told["caveats"] == [f"Population alexa-2015, seed 1: {DRAWN}"]
+    assert document("check", str(table))["caveats"] == []
+
+
+def test_check_ends_each_sentence_once() -> None:
+    assert "Did you mean 'table_tls'?\n" in printed("check", TABLE, "--profiles", PROFILES)
+
+
+def test_check_help_claims_no_default_that_does_not_hold() -> None:
+    text = flat(printed("check", "--help"))
+    assert "[default: none; beside --csv 2020s-web]" in text
+    assert "messages (on a mean day of the week)" in text
+    assert "the scenario's" not in text
+
+
+def test_modes_names_the_policy_and_accounts_for_its_lines() -> None:
+    some = (*SMALL, "--replications", "1", "--jobs", "1")
+    text = flat(printed("modes", *some, "--policy", TABLE, "--profiles", PROFILES))
+    assert f"Policy {TABLE}: its TLS settings are replaced" in text
+    assert "Lines of the policy's files: " in text
+    told = document("modes", *some, "--policy", TABLE, "--profiles", PROFILES)["policy"]
+    assert told["file"] == TABLE
+    assert told["account"]["ignored"] > 10
+    assert "Policy" not in printed("modes", *some)
+
+
 def test_import_accounts_for_every_line() -> None:
     text = printed("import", TABLE, "--profiles", PROFILES)
     for heading in ("Guessed:", "Ignored:", "Understood:"):

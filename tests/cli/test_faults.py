@@ -37,7 +37,7 @@ SMALL = ("--domains", "5", "--messages", "10", "--replications", "1", "--jobs", 
 BAD = [
     (("check", "tls.ini"), "tls.ini:4: [a.example] table_tls = 'requir'; allowed: off,", "Did you mean 'require'?"),
     (("run", "policy.toml"), "tls.ini:4: [a.example] table_tls = 'requir'; allowed: off,", "Did you mean 'require'?"),
-    (("check", "short.ini", "--strict"), "short.ini:1: [DEFAULT] ip_sort_pref: missing", "(and 7 more faults)"),
+    (("check", "short.ini", "--strict"), "short.ini:1: [DEFAULT] ip_sort_pref: missing", "\ntlssim: short.ini:1: ["),
     (("import", "twice.ini"), "twice.ini:4: section = '[A.example]'; allowed: one section a destination", "line 3"),
     (("export", "range.ini"), "range.ini:3: [DEFAULT] max_messages_per_connection = '5000'", "1..1000 messages"),
     (("modes", "--population", "2020s-wbe"), "preset = '2020s-wbe'; allowed:", "Did you mean '2020s-web'?"),
@@ -47,7 +47,7 @@ BAD = [
     (("expected", "--domains", "x"), "--domains = 'x'; allowed: a whole number", ""),
     (("modes", "--csv", "negative.csv"), "negative.csv:3: messages = '-3'; allowed: a number, 0 or more", ""),
     (("run", "key.toml"), "key.toml:2: [workload] unknown key = 'mesages'", "Did you mean 'messages'?"),
-    (("run", "two.toml"), "two.toml:1: unknown key = 'dais'", "(and 2 more faults)"),
+    (("run", "two.toml"), "two.toml:1: unknown key = 'dais'", "\ntlssim: two.toml:4: [workload] unknown key"),
     (("check", "rubbish.ini"), "rubbish.ini:2: content = 'byte 0x80'", "UTF-8 text"),
     (("import", "afile/d.ini"), "file = 'afile/d.ini'; allowed: a file that can be read", ""),
     (("import", "."), "file = '.'; allowed: a file, and this is a folder", ""),
@@ -67,6 +67,8 @@ BAD = [
     (("modes", "--seeed", "1"), "--seeed", "--seed"),
     ((), "no command; 'tlssim --help' lists them", ""),
 ]
+#: Faults after the first, where there are any.
+FURTHER = {("check", "short.ini", "--strict"): 7, ("run", "two.toml"): 2}
 
 
 @pytest.fixture(autouse=True)
@@ -82,11 +84,22 @@ def test_bad_input(folder: Path, arguments: tuple[str, ...], told: str, more: st
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
-    assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("tlssim: ")
-    assert told in result.stderr
+    first, *others = result.stderr.splitlines()
+    assert len(others) == FURTHER.get(arguments, 0)
+    assert all(line.startswith("tlssim: ") for line in (first, *others))
+    assert told in first
     assert more in result.stderr
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == FILES
+
+
+def test_many_faults_are_told_up_to_a_number(folder: Path) -> None:
+    entries = "".join(f"[a{i}.example]\ntable_tls = x\n" for i in range(30))
+    (folder / "many.ini").write_text(f"[DEFAULT]\ntable_tls = on\n{entries}")
+    lines = CliRunner().invoke(main, ("check", "many.ini")).stderr.splitlines()
+    assert [line.split(" table")[0] for line in lines[:-1]] == [
+        f"tlssim: many.ini:{2 * i + 4}: [a{i}.example]" for i in range(21)
+    ]
+    assert lines[-1] == "tlssim: (and 9 more)"
 
 
 def test_an_output_that_is_a_folder_leaves_the_others_as_they_were(folder: Path) -> None:

@@ -214,13 +214,19 @@ def test_recipients_below_the_load() -> None:
     assert finding.finding == "recipients-below-the-load"
     assert "may have 100" in finding.what
     assert finding.line == 11
+    need = float(finding.what.split(" needs ")[1].split()[0].replace(",", ""))
+    raised = float(finding.todo.split("recipient_limit ")[1].split()[0])
+    assert f"(the need is {need / 100:.2f} times the limit; a quarter is added)" in finding.todo
+    assert need / 100 * 1.25 <= raised <= need / 100 * 1.25 + 0.11
 
 
 def test_connections_below_the_load_and_close_to_it() -> None:
     text = f"{ON}[a.example]\nmax_host_concurrency = 1\n{LIMITS}"
     slow = {"domain": "a.example", **host(accept_median_s=2.0, accept_sigma=0.01, rtt_s=0.001)}
     assert kinds(met(text, slow, messages=10_000)) == []
-    assert kinds(met(text, slow, messages=40_000)) == ["connections-close-to-the-load"]
+    close = met(text, slow, messages=40_000)
+    assert kinds(close) == ["connections-close-to-the-load"]
+    assert "raise max_host_concurrency by a quarter" in close.findings[0].todo
     assert kinds(met(text, slow, messages=50_000)) == ["connections-below-the-load"]
 
 

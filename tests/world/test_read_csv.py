@@ -23,7 +23,8 @@ def test_a_list_of_destinations_becomes_a_population(tmp_path: Path) -> None:
     rows = "".join(f"shop-{i}.example,{i}\n" for i in range(1, 500))
     path = written(tmp_path, f"owner, Domain ,messages\nme,GMAIL.com.,5000\n{rows.replace('shop', 'x,shop')}")
     p = Population.read_csv(path, preset="alexa-2015", seed=3)
-    assert (p.name, p.seed, p.weighting, p.messages_are_counts) == ("destinations", 3, "domain", True)
+    assert p.name == p.redrawn(4).name == "destinations (peers as alexa-2015)"
+    assert (p.seed, p.weighting, p.messages_are_counts) == (3, "domain", True)
     assert p.domains["domain"].iloc[0] == "gmail.com"
     assert p.domains["provider"].iloc[0] == "google-mail"
     assert p.domains["messages"].sum() == 5000 + 499 * 250
