@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import expon
 
+from sim.delivery import rules
 from sim.delivery.draws import NTH_BITS, Stream, Words, name_key, round_keys, words
+from sim.delivery.quantiles import unit_table
 from sim.delivery.simulate import simulate
 from sim.policy.destinations import DestinationControls, Entry
 from sim.policy.profiles.esa import Switches
@@ -169,6 +172,14 @@ def new_pair(ordinal: int) -> Condition:
 def known_pair(ordinal: int) -> Condition:
     """Condition on a seed: where half of all pairs are new to a greylisting peer, this message's is not."""
     return lambda seed: message_words(seed, ordinal)[3] >= HALF
+
+
+def first_outage(seed: int, cycle_s: float, mean_s: float, host: str = MX) -> tuple[float, float]:
+    """Return when the first outage of a host begins and how long it lasts, in seconds to the microsecond."""
+    when, length, _, _ = words(round_keys(seed, Stream.OUTAGE), name_key(host), 0)
+    unit = rules.quantile(unit_table(expon(), what="outage").tolist(), length)
+    begins = rules.share_of(round(cycle_s * 1e6), when)
+    return begins / 1e6, rules.scaled(round(mean_s * 1e6), unit, rules.UNIT_BITS) / 1e6
 
 
 def seed_where(*conditions: Condition) -> int:

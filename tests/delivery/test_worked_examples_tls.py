@@ -5,12 +5,32 @@ Times were computed by hand; :mod:`tests.delivery.stories` says what a peer is. 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from scipy import stats
 
+from sim.delivery import rules
+from sim.delivery.draws import Stream, name_key, round_keys, words
+from sim.delivery.quantiles import unit_table
 from sim.policy.profiles.esa import Switches
 from sim.terms import Setting
-from tests.delivery.stories import DOMAIN, MX, SILENT, SLOW, mx, peer, seconds, story, tell
+from tests.delivery.stories import (
+    DOMAIN,
+    HALF_SILENT,
+    MX,
+    SILENT,
+    SLOW,
+    fails,
+    first_outage,
+    mx,
+    peer,
+    seconds,
+    seed_where,
+    story,
+    tell,
+    works,
+)
 
 # --- TLS, step by step, at one second a round trip
 
@@ -99,6 +119,42 @@ def test_a_session_lost_in_tls_below_the_minimum_version_is_a_failed_handshake()
     assert told.message("fate") == ["in clear"]
 
 
+def test_reconnecting_is_one_more_opening_and_may_meet_something_else() -> None:
+    """Half of all connections meet silence, the others lose the handshake. At 0: handshake lost (5), then silence (30).
+
+    The pass has failed; the probe at 60 is the third opening: handshake lost (65), and the fourth goes on in clear (68).
+    """
+    host = {"host": MX, **SLOW, **HALF_SILENT, "handshake_failed_rate": 0.5}
+    seed = seed_where(works(0, 0), fails(0, 1), works(0, 2), works(0, 3))
+    told = tell(story(peer(DOMAIN, host), [0], setting=Setting.PREFERRED_VERIFY), seed)
+    assert told.connection("opened_s") == seconds([0, 60])
+    assert told.connection("closed_s")[0] == 35
+    assert told.connection("reason")[0] == "unreachable"
+    assert told.message("done_s") == seconds([72])
+
+
+@pytest.mark.parametrize(("setting", "fate"), [(Setting.PREFERRED, "in clear"), (Setting.REQUIRED, "bounced")])
+def test_a_stripped_path_never_offers_starttls(setting: Setting, fate: str) -> None:
+    """Whatever the peer would do with it: known after 3 s, as if it had not offered any."""
+    host = {"host": MX, **SLOW, "refused_4xx_rate": 0.5, "handshake_failed_rate": 0.5, "stripped": True}
+    told = tell(story(peer(DOMAIN, host), [0], setting=setting, profile={"max_queue_time_s": 100}))
+    assert told.message("fate") == [fate]
+    # Delivered 4 s later, or tried again at 60 and given up at 180.
+    assert told.message("done_s") == seconds([7 if fate == "in clear" else 180])
+    assert fate == "in clear" or told.message("reason") == ["starttls-not-supported"]
+
+
+def test_the_peers_time_to_accept_is_drawn_for_each_verdict() -> None:
+    """Refused for now at 0; the acceptance of the second verdict, at 60, has its own quantile."""
+    acceptance, seed = stats.lognorm(0.8), 7
+    scenario = replace(story(peer(DOMAIN, mx(accept_median_s=10.0), first_4yz_rate=1.0), [0]), acceptance=acceptance)
+    told = tell(scenario, seed)
+    word = words(round_keys(seed, Stream.VERDICT), name_key(DOMAIN), 2)[0]
+    takes = rules.scaled(10_000_000, rules.quantile(unit_table(acceptance, what="").tolist(), word), rules.UNIT_BITS)
+    assert told.message("done_s") == seconds([60.000_007 + takes / 1e6])
+    assert takes / 1e6 == pytest.approx(10 * acceptance.ppf(word / 2**32), rel=1e-3)
+
+
 # --- MX hosts
 
 
@@ -134,6 +190,36 @@ def test_a_tls_failure_goes_to_the_next_host_only_where_the_switch_says_so(next_
     assert told.message("fate") == [fate]
     assert told.message("done_s") == seconds([13 if next_mx else 180])
     assert set(told.connection("mx_host")) == {"mx2.a.example" if next_mx else "mx1.a.example"}
+
+
+def test_a_5xx_to_starttls_of_one_host_is_no_bounce_while_there_is_another() -> None:
+    """``starttls_5xx_required = bounce``: as next host (4 s), and only the last try decides; the second is fine (6 + 4)."""
+    hosts = [
+        {"host": "mx1.a.example", "preference": 10, **SLOW, "refused_5xx_rate": 1.0},
+        {"host": "mx2.a.example", "preference": 20, **SLOW},
+    ]
+    switches = Switches(starttls_5xx_required="bounce")
+    told = tell(story(peer(DOMAIN, *hosts), [0], setting=Setting.REQUIRED, switches=switches))
+    assert (told.message("fate"), told.message("done_s")) == (["encrypted, not verified"], seconds([14]))
+
+
+def test_a_host_in_an_outage_is_silent_for_tries_that_start_in_it() -> None:
+    """One message starts a second before the host's first outage, one at its beginning, one when it is over.
+
+    The second waits 30 s for an answer; the schedule of waits (60, 180, 420, ... s) leads it past the outage's end,
+    unless the third, whose connection meets a host that is up again, comes first.
+    """
+    host = mx(unreachable_s=30.0, outage_share=0.1, outage_mean_s=600.0)
+    begins, lasts = first_outage(seed=2, cycle_s=6_000.0, mean_s=600.0)
+    assert lasts > 90
+    told = tell(story(peer(DOMAIN, host), [begins - 1, begins, begins + lasts]), 2)
+    probes = [begins + t for t in (60, 180, 420, 900, 1_860, 3_780)]
+    end = next(t for t in probes if t >= begins + lasts)
+    assert told.message("done_s") == seconds([begins - 1 + 0.000_007, end + 0.000_007, end + 0.000_011])
+    assert told.message("deferred") == [False, True, True]
+    failed = [t for t in (begins, *probes) if t < begins + lasts]
+    assert told.connection("opened_s")[:-1] == seconds([begins - 1, *failed])
+    assert told.connection("closed_s")[1:-1] == seconds([t + 30 for t in failed])
 
 
 def test_hosts_of_equal_preference_share_the_mail_and_a_later_one_stands_by() -> None:
