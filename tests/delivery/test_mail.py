@@ -11,8 +11,9 @@ from scipy import stats
 
 from sim.delivery import mail as mail_module
 from sim.delivery.compile import compile_world
-from sim.delivery.draws import NTH_BITS, Stream, name_key, round_keys, words
+from sim.delivery.draws import NTH_BITS, Stream, name_key, round_keys, words, words_of_many
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, TRANSIENT, Letter, Mail
+from sim.delivery.quantiles import quantiles_of_many
 from sim.delivery.rules import UNIT_BITS, clock_us, first_above, quantile
 from sim.delivery.world import World
 from sim.scenario import Scenario
@@ -68,6 +69,22 @@ def test_a_letter_is_what_its_key_draws() -> None:
             assert refusal == next(kind for upto, kind in kinds if share < upto)
             assert new_pair == (drawn[3] < 1 << 31)
             assert accept_word == words(verdict, key, nth + 1)[0]
+
+
+def test_a_destination_that_gets_more_mail_than_likely_gets_all_of_it() -> None:
+    """Half a message a day: the first block has room for 5. Of 3,000 destinations, 20 times, some get 5 or more."""
+    names = [f"d{i}.example" for i in range(3_000)]
+    world = world_of(1.0, [{"domain": n, "messages": 0.5} for n in names], hourly=[1.0] * 24, weekday=[1.0] * 7)
+    key = np.repeat(world.destinations.key, 20)
+    nth = np.tile(np.arange(20, dtype=np.int64) << NTH_BITS, len(names))
+    most = 0
+    for seed in range(20):
+        unit = quantiles_of_many(world.tables.gap, words_of_many(round_keys(seed, Stream.ARRIVAL), key, nth)[0])
+        at_day = np.cumsum((0.5**-1 * unit / 2**UNIT_BITS).reshape(-1, 20), axis=1)
+        counts = [len(stream) for stream in letters(world, seed)]
+        assert counts == (at_day < 1.0).sum(axis=1).tolist()
+        most = max(most, *counts)
+    assert most > 5
 
 
 @pytest.mark.parametrize("days", [0.01, 0.3, 1.0, 6.9, 7.0, 30.0])
