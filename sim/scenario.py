@@ -49,7 +49,7 @@ class DeliverySwitches:
             if getattr(self, name) not in allowed:
                 raise ScenarioError(complaint(name, getattr(self, name), allowed))
         for name in ("messages_per_opening", "max_connections"):
-            if getattr(self, name) < 1:
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise ScenarioError(complaint(name, getattr(self, name), "1 or more"))
         for name in ("idle_timeout_s", "dns_s", "dns_timeout_s"):
             if not 0 <= getattr(self, name) <= 86_400:

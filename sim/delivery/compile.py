@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim.delivery import world as w
 from sim.delivery.draws import name_key
-from sim.delivery.quantiles import count_thresholds, quantile_table, unit_table
+from sim.delivery.quantiles import MOST_RECIPIENTS, count_thresholds, quantile_table, unit_table
 from sim.delivery.rules import HOUR_TICKS, HOUR_US
 from sim.errors import ScenarioError, WorkloadError
 from sim.policy.decide import Tables as PolicyTables
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Int64 = NDArray[np.int64]
 
 US = 1_000_000
+#: Beyond, the gap between two arrivals would be a few ticks of the engine's integers, and rounding would show.
+MOST_A_DAY_TO_ONE = 50_000_000
 #: A message of this size to the slowest host a population may have still fits the engine's integers.
 LARGEST_BYTES = 1 << 31
 _WHOLE = 1 << 32
@@ -143,6 +145,10 @@ def _gaps(scenario: Scenario) -> Int64:
     weight = scenario.population.domains["messages"].to_numpy(dtype=np.float64)
     per_day = scenario.workload.messages_per_day
     rate = weight if per_day is None else weight * (per_day / weight.sum())
+    if rate.max() > MOST_A_DAY_TO_ONE:
+        raise WorkloadError(
+            f"messages_per_day: {rate.max():,.0f} of them go to one destination; allowed: up to {MOST_A_DAY_TO_ONE:,}"
+        )
     with np.errstate(divide="ignore"):
         gap = np.where(rate > 0, 24.0 * HOUR_TICKS / rate, 0.0)
     return np.rint(np.minimum(gap, 2.0**55)).astype(np.int64)
@@ -156,13 +162,25 @@ def _trace(scenario: Scenario, names: Sequence[str]) -> tuple[Int64, Int64]:
     unknown = sorted(set(frame["domain"]) - set(row_of))
     if unknown:
         raise ScenarioError(f"trace: {len(unknown)} of its domains are not in the population, such as {unknown[0]!r}")
-    if frame["size_bytes"].max() > LARGEST_BYTES:
-        raise WorkloadError(f"trace: size_bytes reach {frame['size_bytes'].max():,}; allowed: up to {LARGEST_BYTES:,}")
+    _check_trace(frame, scenario.days)
     row = np.array([row_of[d] for d in frame["domain"]], dtype=np.int64)
     arrival = _us(frame["time_s"])
     order = np.lexsort((arrival, row))
     columns = (arrival, _int(frame["size_bytes"]), _int(frame["recipients"]))
     return np.stack([c[order] for c in columns], axis=1), row_starts(row[order], len(names))
+
+
+def _check_trace(frame: pd.DataFrame, days: float) -> None:
+    """Refuse rows that would not be sent as they stand."""
+    late = int((frame["time_s"] >= days * 86_400).sum())
+    if late:
+        raise WorkloadError(
+            f"trace: {late} of {len(frame)} rows lie at or after the end of the arrival window; allowed: time_s below "
+            f"{days * 86_400:g} (days = {days:g}), or more days"
+        )
+    for column, most in (("size_bytes", LARGEST_BYTES), ("recipients", MOST_RECIPIENTS)):
+        if len(frame) and frame[column].max() > most:
+            raise WorkloadError(f"trace: {column} = {frame[column].max()}; allowed: up to {most}")
 
 
 def _slots(entries: Sequence[Entry], entry_of: Int64, route_start: Int64) -> tuple[w.Slots, Int64]:
@@ -310,9 +328,11 @@ def _ticks_before_hour(hourly: NDArray[np.float64], weekday: NDArray[np.float64]
     """Integrate the weekly profile; an hour of mean rate has ``HOUR_TICKS`` ticks."""
     rate = np.outer(weekday / weekday.mean(), hourly / hourly.mean()).ravel()
     ticks = np.rint(rate * HOUR_TICKS).astype(np.int64)
-    if (ticks.astype(np.float64) * HOUR_US >= 2.0**62).any():
-        raise ScenarioError(
-            "hourly, weekday: one hour holds more than a tenth of a week's mail; allowed: flatter weights"
+    most = int(2.0**62 / HOUR_US)
+    if ticks.max() >= most:
+        raise WorkloadError(
+            f"hourly, weekday: the busiest hour holds {ticks.max() / ticks.sum():.1%} of the week's mail; "
+            f"allowed: less than {most / ticks.sum():.1%}"
         )
     return np.concatenate([[0], np.cumsum(ticks)]).astype(np.int64)
 

@@ -18,6 +18,7 @@ Float = NDArray[np.float64]
 
 _CELLS = 1 << CELL_BITS
 _TOP = (1 << 32) - 1
+MOST_RECIPIENTS = 10_000
 
 
 def tail_knots() -> Int64:
@@ -54,13 +55,13 @@ def quantile_table(distribution: Shape, *, scale: float, what: str) -> Int64:
     return table
 
 
-def count_thresholds(distribution: Shape, *, what: str, most: int = 1_000) -> tuple[Int64, Int64]:
+def count_thresholds(distribution: Shape, *, what: str, most: int = MOST_RECIPIENTS) -> tuple[Int64, Int64]:
     """Return thresholds (of 2**32) and values of a whole-number quantity: value ``i`` is drawn below threshold ``i``.
 
     Raises
     ------
     WorkloadError
-        When a value is below 1 or not whole.
+        When a value is below 1, above ``most`` or not whole.
     """
     grid = np.arange(1 << 16, dtype=np.int64) << 16
     words = np.unique(np.concatenate([tail_knots(), (1 << 32) - tail_knots(), grid]))
@@ -70,7 +71,9 @@ def count_thresholds(distribution: Shape, *, what: str, most: int = 1_000) -> tu
         raise WorkloadError(
             f"{what}: must be whole numbers of at least 1; got quantiles from {values.min():g} to {values.max():g}"
         )
-    kept = np.unique(np.minimum(values, most))
+    if values.max() > most:
+        raise WorkloadError(f"{what}: quantiles reach {values.max():g}; allowed: up to {most}")
+    kept = np.unique(values)
     thresholds = _words_up_to(distribution, kept)
     thresholds[-1] = 1 << 32
     return thresholds, kept.astype(np.int64)

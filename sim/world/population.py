@@ -93,6 +93,12 @@ class Population:
 
         return cls._of(built, name=name, seed=seed, drawn_by=draw)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Population {self.name}: {len(self.domains):,} domains, {len(self.hosts):,} MX hosts, seed {self.seed}, "
+            f"figures by {self.weighting}>"
+        )
+
     @staticmethod
     def presets() -> tuple[str, ...]:
         """Return the names of the presets."""

@@ -16,6 +16,7 @@ from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, TRANS
 from sim.delivery.quantiles import quantiles_of_many
 from sim.delivery.rules import UNIT_BITS, clock_us, first_above, quantile
 from sim.delivery.world import World
+from sim.errors import WorkloadError
 from sim.scenario import Scenario
 from sim.world.population import Population
 from sim.world.workload import Workload
@@ -170,12 +171,14 @@ def test_a_trace_is_sent_as_it_is() -> None:
     assert [letter[:4] for letter in second] == [(0, 1_250_000, 12, 1), (1, 5_000_000, 10, 1), (2, 5_000_000, 11, 3)]
 
 
-def test_a_trace_is_cut_at_the_end_of_the_window() -> None:
-    """Not what comes at its end or later."""
+def test_a_trace_that_goes_on_after_the_window_is_refused() -> None:
+    """Not what comes at its end or later: it would not be sent, and nothing is dropped in silence."""
     times = [0.0, 43_199.999999, 43_200.0, 50_000.0]
     trace = pd.DataFrame({"domain": "a.example", "time_s": times, "size_bytes": 1, "recipients": 1})
-    [stream] = letters(world_of(0.5, [{"domain": "a.example"}], trace=trace))
+    [stream] = letters(world_of(0.5, [{"domain": "a.example"}], trace=trace[:2]))
     assert [letter[1] for letter in stream] == [0, 43_199_999_999]
+    with pytest.raises(WorkloadError, match="trace: 2 of 4 rows lie at or after the end of the arrival window"):
+        world_of(0.5, [{"domain": "a.example"}], trace=trace)
 
 
 def test_a_destination_without_mail_for_a_thousand_years_gets_none_from_the_next_block() -> None:

@@ -221,11 +221,10 @@ def test_a_wide_sample_keeps_every_value() -> None:
     assert all(abs(n - WHOLE / 300) <= 1 for n in drawn.values())
 
 
-def test_counts_are_capped() -> None:
-    """What is above the cap counts as the cap, with all of its words."""
-    below, values = count_thresholds(stats.geom(0.5), what="recipients", most=3)
-    assert values.tolist() == [1, 2, 3]
-    assert np.diff(below, prepend=0).tolist() == [1 << 31, 1 << 30, 1 << 30]
+def test_counts_above_the_most_are_refused_and_never_clamped() -> None:
+    """The largest quantile of geom(0.5) over 2**32 words is 33."""
+    with pytest.raises(WorkloadError, match="recipients: quantiles reach 33; allowed: up to 3"):
+        count_thresholds(stats.geom(0.5), what="recipients", most=3)
 
 
 @pytest.mark.parametrize("shape", [stats.poisson(2.0), stats.uniform(1.0, 3.0), Sample([1.5]), Sample([0])])
