@@ -348,7 +348,8 @@ def test_a_delivered_message_was_carried_by_a_connection_of_its_kind() -> None:
 def longest_session(world: World, messages: Columns) -> NDArray[np.int64]:
     """Return, for each destination, the longest pass and the longest transfer behind it."""
     hosts, tables = world.hosts, world.tables
-    one_try = max(int(hosts.unreachable_us.max()), (5 + 2 + 3) * int(hosts.rtt_us.max()))
+    # A route may be tried twice: a sender nobody has reconnects in clear after any evidence, silence too.
+    one_try = 2 * max(int(hosts.unreachable_us.max()), (5 + 2) * int(hosts.rtt_us.max()))
     routes = np.diff(world.destinations.route_start)
     a_pass = np.maximum(world.rules.dns_timeout_us, world.rules.dns_us + routes * one_try)
     accept = int(hosts.accept_us.max()) * int(tables.accept.max()) >> 20

@@ -467,6 +467,15 @@ def test_recipients_are_limited_in_windows_opened_by_their_first(idle_s: float, 
     assert told.message("deferred") == [False] * 5
 
 
+def test_connections_open_only_for_mail_that_their_window_has_room_for() -> None:
+    """Three recipients a minute, messages to 1, 2 and 1 at once: at 0 one opens for each of the first two: full."""
+    told = tell(story(peer(), [(0, 1), (0, 2), (0, 1)], entry={"recipient_limit": 3, "recipient_minutes": 1}))
+    assert told.connection("opened_s") == seconds([0, 0, 60.000_003])
+    # Both open at 3 us. The second, idle last, takes the first message (4 us), the first the other (RCPT twice: 5 us).
+    assert told.message("done_s")[:2] == seconds([0.000_007, 0.000_008])
+    assert told.message("done_s")[2] == pytest.approx(60.000_010, abs=4e-7)
+
+
 # --- a run that ends early
 
 
