@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.delivery.compile import RATE_COLUMNS, names_on_routes, pool_members, row_starts
-from sim.delivery.reference import SEEN_AT
 from sim.policy.decide import Tables
 from sim.policy.identity import rule_holds
 from sim.policy.profiles import esa
@@ -73,14 +72,11 @@ def pass_probabilities(scenario: Scenario, settings: Sequence[Setting] = tuple(S
     tables = esa.tables(scenario.switches)
     routes = scenario.population.routes
     domain, preference = routes["domain"].to_numpy(), routes["preference"].to_numpy()
-    evidence = _Evidence(scenario)
+    evidence = _Evidence(scenario, tables)
     down = scenario.population.hosts["outage_share"].to_numpy(dtype=np.float64)[routes["host"].to_numpy()]
     seen = {rule: evidence.seen(rule, tables) for rule in {NameRule(int(tables.rule[s])) for s in settings}}
     on_route = np.stack(
-        [
-            _route_outcomes(seen[NameRule(int(tables.rule[s]))], down, int(tables.demand[s]), tables)
-            for s in settings
-        ],
+        [_route_outcomes(seen[NameRule(int(tables.rule[s]))], down, int(tables.demand[s]), tables) for s in settings],
         axis=1,
     )
     end = np.zeros((len(scenario.population.domains), len(settings), len(ENDS)))
@@ -92,7 +88,7 @@ def pass_probabilities(scenario: Scenario, settings: Sequence[Setting] = tuple(S
 class _Evidence:
     """P(stage) per (route, backend) while the host is up, and what a completed handshake shows under each rule."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, tables: Tables) -> None:
         population = scenario.population
         backends = population.backends
         start = row_starts(backends["host"].to_numpy(), len(population.hosts))
@@ -106,7 +102,7 @@ class _Evidence:
         low = backends["tls_version"].to_numpy() < scenario.lowest_tls
         stage[low, Stage.HANDSHAKE_FAILED] += stage[low, Stage.LOST_IN_TLS] + stage[low, Stage.TLS]
         stage[low, Stage.LOST_IN_TLS :] = 0.0
-        before_tls = stage[:, : int(Stage.TLS)] @ np.eye(len(Seen))[SEEN_AT[: int(Stage.TLS)]]
+        before_tls = stage[:, : int(Stage.TLS)] @ np.eye(len(Seen))[tables.seen[: int(Stage.TLS), 1, 0, 0]]
         pool = before_tls[self.backend]
         self.tls = stage[self.backend, Stage.TLS]
         stripped = population.routes["stripped"].to_numpy(bool)[self.route]
@@ -175,7 +171,7 @@ def _over_hosts(outcome: Float, order: Int64) -> Float:
     reach = np.ones(end.shape[:2])
     for column in range(order.shape[1]):
         here = outcome[order[:, column]] * reach[:, :, None]
-        end[:, :, : _BOUNCED] += here[:, :, : int(Outcome.DELIVER_VERIFIED) + 1]
+        end[:, :, :_BOUNCED] += here[:, :, : int(Outcome.DELIVER_VERIFIED) + 1]
         end[:, :, _BOUNCED] += here[:, :, Outcome.BOUNCE_ALL]
         end[:, :, _DEFERRED] += here[:, :, Outcome.RETRY]
         reach = here[:, :, Outcome.NEXT_HOST]

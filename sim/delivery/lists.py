@@ -48,6 +48,7 @@ class Lists:
     handshake_round_trips: list[int]
     seen_tls: list[int]
     waits_us: list[int]
+    seen_at: list[int]
     outcome: list[list[int]]
     reason: list[list[int]]
     host_waits_us: list[int]
@@ -73,6 +74,7 @@ class Lists:
         self.chosen, self.stage = b.chosen.tolist(), b.stage.tolist()
         self.handshake_round_trips = b.handshake_round_trips.tolist()
         self.seen_tls, self.waits_us = world.seen_tls.tolist(), world.waits_us.tolist()
+        self.seen_at = world.rules.seen_at.tolist()
         self.outcome, self.reason = world.rules.outcome.tolist(), world.rules.reason.tolist()
         self.host_waits_us = world.rules.host_waits_us.tolist()
         self.accept_tables, self.outage_table = world.tables.accept.tolist(), world.tables.outage.tolist()

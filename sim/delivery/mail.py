@@ -150,8 +150,10 @@ def _clock_of_many(ticks: Int64, before_hour: Int64) -> Int64:
     """Return :func:`sim.delivery.rules.clock_us` of many at once: the same numbers, row by row."""
     weeks, rest = np.divmod(ticks, before_hour[168])
     hour = np.searchsorted(before_hour, rest, side="right") - 1
-    inside = (rest - before_hour[hour]) * HOUR_US // (before_hour[hour + 1] - before_hour[hour])
-    return np.asarray((weeks * 168 + hour) * HOUR_US + inside, dtype=np.int64)
+    width = before_hour[hour + 1] - before_hour[hour]
+    upper, upper_rest = np.divmod((rest - before_hour[hour]) * (HOUR_US >> 16), width)
+    lower = ((upper_rest << 16) + (rest - before_hour[hour]) * (HOUR_US & 0xFFFF)) // width
+    return np.asarray((weeks * 168 + hour) * HOUR_US + (upper << 16) + lower, dtype=np.int64)
 
 
 def _ticks_at(time_us: int, before_hour: Int64) -> int:

@@ -27,7 +27,7 @@ from sim.delivery.rules import HOUR_US, UNIT_BITS, Rank
 from sim.delivery.world import World
 from sim.errors import LimitError
 from sim.results.sinks import Sink
-from sim.terms import Demand, Outcome, Seen, Stage
+from sim.terms import Demand, Outcome, Stage
 
 #: Called with (simulated time in us, messages that arrived, messages that have their fate).
 Progress = Callable[[int, int, int], None]
@@ -40,24 +40,6 @@ _TLS = int(Stage.TLS)
 _DELIVERS = int(Outcome.DELIVER_VERIFIED)
 _RECONNECT_CLEAR, _NEXT_HOST = int(Outcome.RECONNECT_CLEAR), int(Outcome.NEXT_HOST)
 _BOUNCE_MESSAGE, _BOUNCE_ALL = int(Outcome.BOUNCE_MESSAGE), int(Outcome.BOUNCE_ALL)
-
-#: The class of evidence of every stage but a completed handshake, which depends on the certificate.
-_SEEN_AT = {
-    Stage.DNS_TEMPORARY: Seen.DNS_TEMPORARY,
-    Stage.NXDOMAIN: Seen.DNS_PERMANENT,
-    Stage.NULL_MX: Seen.DNS_PERMANENT,
-    Stage.UNREACHABLE: Seen.UNREACHABLE,
-    Stage.GREETING_4XX: Seen.GREETING_4XX,
-    Stage.GREETING_5XX: Seen.GREETING_5XX,
-    Stage.NOT_OFFERED: Seen.NOT_OFFERED,
-    Stage.REFUSED_4XX: Seen.REFUSED_4XX,
-    Stage.REFUSED_5XX: Seen.REFUSED_5XX,
-    Stage.LOST_BEFORE_220: Seen.LOST_BEFORE_220,
-    Stage.HANDSHAKE_FAILED: Seen.HANDSHAKE_FAILED,
-    Stage.LOST_IN_TLS: Seen.LOST_IN_TLS,
-}
-SEEN_AT = [int(_SEEN_AT.get(stage, Seen.VERIFIED)) for stage in Stage]
-
 
 _index = attrgetter("index")
 
@@ -182,7 +164,7 @@ class Reference:
         if stage >= 0:
             takes_us = lists.rules.dns_timeout_us if stage == Stage.DNS_TEMPORARY else max(1, lists.rules.dns_us)
             yield self._step(destination, connection, self.now + takes_us)
-            return self._conclude(connection, demand, SEEN_AT[stage])
+            return self._conclude(connection, demand, lists.seen_at[stage])
         outcome, ends_us = _NEXT_HOST, begins_us
         for route in connection.routes:
             if route != connection.route and not destination.moves_to(connection, route):
@@ -252,7 +234,7 @@ class Reference:
             stage = _UNREACHABLE
         elif stage > _NOT_OFFERED and lists.stripped[route]:
             stage = _NOT_OFFERED
-        seen = lists.seen_tls[lists.seen_start[route] + backend - start] if stage == _TLS else SEEN_AT[stage]
+        seen = lists.seen_tls[lists.seen_start[route] + backend - start] if stage == _TLS else lists.seen_at[stage]
         takes_us = rules.opening_us(
             demand, stage, lists.rtt_us[host], lists.handshake_round_trips[backend], lists.unreachable_us[host]
         )

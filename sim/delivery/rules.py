@@ -36,8 +36,8 @@ class Rank(IntEnum):
 UNIT_BITS = 20
 #: Cells of a quantile table per halving of the tail probability.
 CELL_BITS = 5
-#: Ticks of operational time: an hour of mean rate has 2**28 of them.
-HOUR_TICKS = 1 << 28
+#: Ticks of operational time: an hour of mean rate has 2**34 of them, so that a week in one hour is below 2**42.
+HOUR_TICKS = 1 << 34
 HOUR_US = 3_600_000_000
 _CELLS = 1 << CELL_BITS
 _HALF = 1 << 31
@@ -50,7 +50,7 @@ _HANDSHAKE_FAILED = int(Stage.HANDSHAKE_FAILED)
 
 
 def scaled(value: int, factor: int, bits: int) -> int:
-    """Return ``value * factor / 2**bits`` without leaving 62 bits (value < 2**56, factor < 2**26, bits = 20)."""
+    """Return ``value * factor / 2**bits`` without leaving 62 bits, where the result and ``factor << bits`` do not."""
     return (value >> bits) * factor + (((value & ((1 << bits) - 1)) * factor) >> bits)
 
 
@@ -108,8 +108,14 @@ def clock_us(ticks: int, ticks_before_hour: Sequence[int]) -> int:
             low = middle
         else:
             high = middle
-    inside = (ticks - ticks_before_hour[low]) * HOUR_US // (ticks_before_hour[low + 1] - ticks_before_hour[low])
+    inside = part_of_hour_us(ticks - ticks_before_hour[low], ticks_before_hour[low + 1] - ticks_before_hour[low])
     return (weeks * 168 + low) * HOUR_US + inside
+
+
+def part_of_hour_us(ticks: int, width: int) -> int:
+    """Return ``ticks * HOUR_US // width`` (ticks < width < 2**44), in two steps of a long division."""
+    upper = ticks * (HOUR_US >> 16)
+    return (upper // width << 16) + ((upper % width << 16) + ticks * (HOUR_US & 0xFFFF)) // width
 
 
 def first_above(thresholds: Sequence[int], start: int, stop: int, word: int) -> int:

@@ -86,6 +86,7 @@ class Backends:
 class Rules:
     """The sender's tables and the switches of the delivery model, as single values."""
 
+    seen_at: Int64  #: (Stage,) Seen code of each stage but *tls*, where it depends on the certificate (``seen_tls``)
     outcome: Int64  #: (Demand, Seen) Outcome codes
     reason: Int64  #: (Demand, Seen) Reason codes
     host_waits_us: Int64  #: retry schedule of a destination that is down

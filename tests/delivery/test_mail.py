@@ -14,9 +14,11 @@ from sim.delivery.compile import compile_world
 from sim.delivery.draws import NTH_BITS, Stream, name_key, round_keys, words, words_of_many
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, TRANSIENT, Letter, Mail
 from sim.delivery.quantiles import quantiles_of_many
-from sim.delivery.rules import UNIT_BITS, clock_us, first_above, quantile
+from sim.delivery.rules import HOUR_US, UNIT_BITS, clock_us, first_above, quantile
 from sim.delivery.world import World
-from sim.errors import WorkloadError
+from sim.errors import PolicyError, WorkloadError
+from sim.policy.destinations import DestinationControls
+from sim.policy.retry import BounceProfile
 from sim.scenario import Scenario
 from sim.world.population import Population
 from sim.world.workload import Workload
@@ -188,3 +190,28 @@ def test_a_destination_without_mail_for_a_thousand_years_gets_none_from_the_next
     [stream] = letters(world, seed=1)
     assert [letter[0] for letter in stream] == [0, 1]
     assert all(0 <= letter[1] < world.rules.window_us for letter in stream)
+
+
+def test_all_mail_may_come_in_one_hour_of_the_week() -> None:
+    """The most peaked profile there is: nothing is refused and nothing leaves its hour."""
+    only = [0.0] * 9 + [1.0] + [0.0] * 14
+    arrivals = [
+        letter[1] for stream in letters(world_of(7.0, hourly=only, weekday=[0, 0, 1, 0, 0, 0, 0])) for letter in stream
+    ]
+    hours = {arrival_us // HOUR_US for arrival_us in arrivals}
+    assert hours == {2 * 24 + 9}
+    assert len(arrivals) == pytest.approx(7 * sum(WEIGHTS.values()), abs=5 * (7 * sum(WEIGHTS.values())) ** 0.5)
+
+
+def test_a_trace_finds_its_domain_whatever_its_case() -> None:
+    trace = pd.DataFrame({"domain": ["SHOP.example"], "time_s": [1.0], "size_bytes": [10], "recipients": [1]})
+    world = world_of(specs=[{"domain": "Shop.Example", "messages": 1}], trace=trace)
+    assert [len(stream) for stream in letters(world)] == [1]
+
+
+def test_a_schedule_with_more_tries_than_draws_is_refused() -> None:
+    endless = BounceProfile(max_queue_time_s=1e9, initial_wait_s=60)
+    policy = DestinationControls(profiles={"Default": endless})
+    scenario = Scenario(population=Population.custom([{"domain": "a.example", "messages": 1}]), policy=policy)
+    with pytest.raises(PolicyError, match=r"max_queue_time_s = 1e\+09: 16,666,667 tries"):
+        compile_world(scenario)

@@ -21,7 +21,7 @@ from sim.delivery.world import World
 from sim.errors import LimitError
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import Sink
-from sim.terms import Bounce, Demand, Fate, Outcome, Reason, Seen, Stage
+from sim.terms import Bounce, Demand, Fate, Outcome, Reason, Stage
 
 WAITING, TRANSFER, TIMER, DONE = "waiting", "transfer", "timer", "done"
 OPENING, IDLE, BUSY, CLOSED = "opening", "idle", "busy", "closed"
@@ -30,8 +30,6 @@ FATE_ON = {
     Outcome.DELIVER_ENCRYPTED: Fate.ENCRYPTED,
     Outcome.DELIVER_VERIFIED: Fate.VERIFIED,
 }
-SEEN_AT = {stage: Seen[stage.name] for stage in Stage if stage.name in Seen.__members__}
-SEEN_AT |= {Stage.NXDOMAIN: Seen.DNS_PERMANENT, Stage.NULL_MX: Seen.DNS_PERMANENT}
 
 
 @dataclass(eq=False)
@@ -221,10 +219,10 @@ class Destination:
             raise LimitError(f"more than {self.clock.ceiling} connections at once")
         m.openings += 1
         if dns_word < self.of["dns_temporary"]:
-            self.step(c, now + self.rules.dns_timeout_us, Stage.DNS_TEMPORARY, SEEN_AT[Stage.DNS_TEMPORARY])
+            self.step(c, now + self.rules.dns_timeout_us, Stage.DNS_TEMPORARY)
         elif self.of["dns_stage"] >= 0:
             stage = Stage(self.of["dns_stage"])
-            self.step(c, now + max(1, self.rules.dns_us), stage, SEEN_AT[stage])
+            self.step(c, now + max(1, self.rules.dns_us), stage)
         else:
             self.try_route(c, now + self.rules.dns_us)
         return c
@@ -242,10 +240,10 @@ class Destination:
         elif routes.stripped[c.route]:
             stage = min(stage, Stage.NOT_OFFERED)
         certificate = self.world.seen_tls[routes.seen_start[c.route] + backend - first]
-        seen = certificate if stage == Stage.TLS else SEEN_AT[stage]
+        seen = int(certificate) if stage == Stage.TLS else None
         trips, rtt_us = int(backends.handshake_round_trips[backend]), int(hosts.rtt_us[host])
         lasts_us = rules.opening_us(c.demand, stage, rtt_us, trips, int(hosts.unreachable_us[host]))
-        self.step(c, start_us + lasts_us, stage, int(seen))
+        self.step(c, start_us + lasts_us, stage, seen)
 
     def outage(self, host: int, now_us: int) -> bool:
         """Tell whether an outage that begins in this cycle of the host, or in the one before, covers an instant."""
@@ -260,7 +258,8 @@ class Destination:
                 return True
         return False
 
-    def step(self, c: Connection, time_us: int, stage: Stage, seen: int) -> None:
+    def step(self, c: Connection, time_us: int, stage: Stage, shown: int | None = None) -> None:
+        seen = int(self.rules.seen_at[stage]) if shown is None else shown
         self.clock.at(time_us, Rank.CONNECTION_STEP, self.number, c.ordinal, lambda: self.stepped(c, stage, seen))
 
     def stepped(self, c: Connection, stage: Stage, seen: int) -> None:

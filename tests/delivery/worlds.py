@@ -16,6 +16,7 @@ from sim.delivery import world as w
 from sim.delivery.draws import name_key
 from sim.delivery.quantiles import quantile_table, tail_knots, unit_table
 from sim.delivery.rules import HOUR_TICKS, UNIT_BITS
+from sim.policy.decide import Tables
 from sim.policy.profiles import esa
 from sim.results.labels import Labels
 from sim.terms import Demand, Outcome, Reason, Seen, Setting, Stage
@@ -115,7 +116,7 @@ def random_world(seed: int, *, coarse: bool = True, messages: int = 40, setting:
         ),
         hosts=_hosts(rng, hosts, pool, coarse),
         backends=backends,
-        rules=_rules(rng, tables.outcome[:, :, 0], tables.reason),
+        rules=_rules(rng, tables),
         tables=_tables(coarse),
         seen_tls=ints(rng.choice([Seen.UNTRUSTED, Seen.EXPIRED, Seen.MISMATCH, Seen.VERIFIED], seen_start[-1])),
         waits_us=ints(np.concatenate(waits)),
@@ -204,10 +205,11 @@ def _backends(rng: np.random.Generator, pool: Int64) -> w.Backends:
     return w.Backends(chosen=chosen, stage=threshold(stage), handshake_round_trips=ints(rng.integers(1, 3, total)))
 
 
-def _rules(rng: np.random.Generator, outcome: NDArray[np.uint8], reason: NDArray[np.uint8]) -> w.Rules:
+def _rules(rng: np.random.Generator, tables: Tables) -> w.Rules:
     return w.Rules(
-        outcome=ints(outcome),
-        reason=ints(reason),
+        seen_at=ints(tables.seen[:, 1, 0, 0]),
+        outcome=ints(tables.outcome[:, :, 0]),
+        reason=ints(tables.reason),
         host_waits_us=ints(rng.choice([1, 4, 20], int(rng.integers(1, 4))) * S),
         idle_us=int(rng.choice([1, 5, 30])) * S,
         dns_us=int(rng.choice([0, 1])) * S,
