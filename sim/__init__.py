@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from sim.formats.scenario_file import read_scenario
     from sim.scenario import Scenario
     from sim.studies.modes import modes
+    from sim.timeline import Event
     from sim.world.population import Population
     from sim.world.workload import Workload
 
 __all__ = [
+    "Event",
     "Policy",
     "Population",
     "Scenario",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Event": "sim.timeline",
     "Policy": "sim.formats.destination_controls",
     "Population": "sim.world.population",
     "Scenario": "sim.scenario",
