@@ -271,7 +271,7 @@ def test_only_mail_in_clear_on_a_stripped_path_is_exposed() -> None:
         mine = of["exposed"] == 1
         assert (of["fate"][mine] == Fate.IN_CLEAR).all(), seed
         assert world.phases.stripped[:, of["route"][mine]].any(axis=0).all(), seed
-        always = world.phases.stripped.all(axis=0)
+        always = np.asarray(world.phases.stripped.all(axis=0))
         clear = of["fate"] == Fate.IN_CLEAR
         assert mine[clear & always[of["route"]]].all(), seed
         exposed += int(mine.sum())
