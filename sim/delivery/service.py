@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.delivery.quantiles import quantiles_of_many
 from sim.delivery.rules import UNIT_BITS
@@ -12,6 +13,7 @@ from sim.delivery.world import Int64, World
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS, US_PER_S
 from sim.terms import Fate
 
+Floats = NDArray[np.float64]
 #: Words at which a unit table is read for its moments: the middles of so many equal parts.
 _PARTS = 1 << 16
 
@@ -52,7 +54,7 @@ def service_time(world: World, messages: Int64, connections: Int64) -> ServiceTi
     return ServiceTime(mean / US_PER_S, spread / mean**2 if mean else 0.0)
 
 
-def _transfers(world: World, messages: Int64) -> tuple[np.ndarray, np.ndarray]:
+def _transfers(world: World, messages: Int64) -> tuple[Floats, Floats]:
     """Return mean (us) and variance (us^2) of the time each message spends in transfer, over all its tries."""
     of = dict(zip(MESSAGE_COLUMNS, messages.T, strict=True))
     met = of["route"] >= 0
@@ -69,7 +71,7 @@ def _transfers(world: World, messages: Int64) -> tuple[np.ndarray, np.ndarray]:
     return accepted * transfer_us + refused * refusal_us, accepted * accept_us**2 * unit_variance[table]
 
 
-def _unit_moments(world: World) -> tuple[np.ndarray, np.ndarray]:
+def _unit_moments(world: World) -> tuple[Floats, Floats]:
     word = (np.arange(_PARTS, dtype=np.int64) << 16) + (1 << 15)
     units = np.array([quantiles_of_many(table, word) for table in world.tables.accept]) / float(1 << UNIT_BITS)
     return units.mean(axis=1), units.var(axis=1)

@@ -63,7 +63,7 @@ def capacity(timeline: DataFrame, events: Events = (), *, caption: str = "", tit
     marks = event_rows(events, end, width)
     head = 0.2 * (1 + max((row for _, _, row, _ in marks), default=-1)) + 0.2
     note = f"Levels are the highest in each {interval}, rates the mean of each {interval}. {left}"
-    sheet = Sheet(title, f"{caption} {note}".strip(), head + len(panels) * (_PANEL + _PANEL_GAP) + 0.25)
+    sheet = Sheet(title, f"{caption} {note}".strip(), head + len(panels) * (_PANEL + _PANEL_GAP) + 0.1)
     for k, (column, size, label, colour, filled) in enumerate(panels):
         top = head + k * (_PANEL + _PANEL_GAP)
         axes = sheet.axes(margin, top, width, _PANEL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +13,18 @@ import numpy as np
 
 from sim.about import __version__
 from sim.delivery.compile import compile_world
-from sim.delivery.service import service_time
 from sim.delivery.simulate import check_seed
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
 from sim.results import findings
+from sim.results.findings import counted
 from sim.results.intervals import across
-from sim.results.load import HOUR_US, Drain, RunLoad, busiest_hour
+from sim.results.load import HOUR_US, Drain, RunLoad
 from sim.results.qshape import qshape, qshape_text
 from sim.results.records import US_PER_S
 from sim.scenario import Scenario
-from sim.studies.concurrency import Search, search
+from sim.studies.concurrency import Search, offered_load, search
 from sim.studies.runs import RunsProgress, records_of_all, replication_seed
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 Events = Sequence[tuple[float, str]]
 
 CHANCE, CHANCE_AND_POPULATION = "chance", "chance and population"
-#: Limits tried at most: the largest, then bisection of 1..1000.
-_MOST_TRIED = 11
+#: Limits tried at most: the largest, then a search of 1..1000 from a guess.
+_MOST_TRIED = 20
 #: Messages of a search's batch from which on processes of their own are worth starting.
 _WORTH_PROCESSES = 50_000
 _MOST_INTERVALS = 1_500
@@ -236,29 +236,22 @@ class CapacityResult:
         for load in self.loads:
             counts += np.bincount(load.of_message["destination"], minlength=counts.size)
         order = np.argsort(-counts, kind="stable")[:most]
-        rows = [self._offered(int(d), counts[d] / len(self.loads)) for d in order if counts[d]]
+        rows = [self._offered(int(d), float(counts[d]) / len(self.loads)) for d in order if counts[d]]
         return pd.DataFrame(rows)
 
     def _offered(self, destination: int, messages: float) -> dict[str, Any]:
-        own = [load.only(np.array([destination])) for load in self.loads]
-        hour, rate_per_s = busiest_hour([load.of_message["arrival_us"] for load in own])
-        services = [
-            service_time(world, load.messages, load.connections).mean_s
-            for world, load in zip(self.worlds, own, strict=True)
-            if len(load.messages)
-        ]
-        service_s = float(np.mean(services))
-        span = hour * HOUR_US, (hour + 1) * HOUR_US
+        offered = offered_load(self.worlds, self.loads, destination)
+        span = offered.hour * HOUR_US, (offered.hour + 1) * HOUR_US
         return {
-            "domain": self.loads[0].labels.domains[destination],
+            "domain": offered.domain,
             "provider": self.loads[0].labels.providers[destination],
-            "messages": float(messages),
-            "busiest_hour": hour,
-            "arrival_rate_per_s": rate_per_s,
-            "service_s": service_s,
-            "offered_erlang": rate_per_s * service_s,
-            "connections_mean": float(np.mean([load.in_use.mean(*span) for load in own])),
-            "connections_peak": float(np.mean([load.in_use.peak()[0] for load in own])),
+            "messages": messages,
+            "busiest_hour": offered.hour,
+            "arrival_rate_per_s": offered.rate_per_s,
+            "service_s": offered.service.mean_s,
+            "offered_erlang": offered.erlang,
+            "connections_mean": float(np.mean([load.in_use.mean(*span) for load in offered.loads])),
+            "connections_peak": float(np.mean([load.in_use.peak()[0] for load in offered.loads])),
         }
 
     def concurrency(self) -> DataFrame:
@@ -291,7 +284,7 @@ class CapacityResult:
         Returns
         -------
         One row an event: event, event_h, level_before_messages (mean queue of the hour before), peak_messages, peak_h,
-        back_h (at that level again), drain_s (peak to back), opening_peak_per_s (connections, busiest minute from the
+        back_h (at that level again, rounded up), drain_s (peak to back), opening_peak_per_s (connections, busiest minute from the
         event until back: the retry herd), arrived_per_s and departed_per_s (messages, peak to back), drained (share of
         the replications in which it was back before the next event and the end). Numbers come with _low and _high.
 
@@ -351,27 +344,33 @@ class CapacityResult:
     def timeline(self) -> DataFrame:
         """Return the first replication over time (see `sim.results.load.RunLoad.timeline`), to the end of the run."""
         load = self.loads[0]
-        end_s = max(load.end_us, load.window_us) / US_PER_S
-        return load.timeline(next((s for s in _INTERVALS_S if end_s / s <= _MOST_INTERVALS), _INTERVALS_S[-1]))
+        return self._timeline(max(load.end_us, load.window_us))
 
-    def _value(self, measure: str) -> float:
-        frame = self.measures()
-        return float(frame.loc[frame["measure"] == measure, "value"].iloc[0])
+    def _timeline(self, end_us: int) -> DataFrame:
+        end_s = end_us / US_PER_S
+        interval_s = next((s for s in _INTERVALS_S if end_s / s <= _MOST_INTERVALS), _INTERVALS_S[-1])
+        return self.loads[0].timeline(interval_s, end_us)
 
     def sentence(self) -> str:
-        """Return the finding in one sentence, without its full stop."""
-        connections, queue = self._value("connections_peak"), self._value("queue_messages_peak")
+        """Return the finding in one sentence, without its full stop: means over the replications."""
+        return self._sentence({str(row["measure"]): row["value"] for row in self.measures().to_dict("records")})
+
+    def _sentence(self, value: Mapping[str, float]) -> str:
+        connections, queue = round(value["connections_peak"]), round(value["queue_messages_peak"])
         text = (
-            f"At its busiest the gateway holds {connections:,.0f} connections and {queue:,.0f} messages in its queue, "
-            f"the oldest {findings.duration(self._value('oldest_age_peak_s'))}"
+            f"At its busiest the gateway holds {counted(connections, 'connection')} and {counted(queue, 'message')} in "
+            f"its queue, the oldest {findings.duration(value['oldest_age_peak_s'])}"
         )
         return text if self.search is None else f"{text}; {self.search.answer()}"
 
     def caption(self) -> str:
         """Return what varied and how much, and what stood still."""
+        return self._caption(self.meta["replications"])
+
+    def _caption(self, replications: int | None) -> str:
         meta = self.meta
         return findings.caption(
-            n=meta["replications"],
+            n=replications,
             vary=meta["vary"],
             seed=meta["seed"],
             population=meta["population"],
@@ -382,13 +381,28 @@ class CapacityResult:
         )
 
     def figure(self, events: Events = ()) -> Figure:
-        """Draw queue, age of the oldest, connections and handshakes of the first replication over clock hours."""
+        """Draw queue, age of the oldest, connections and handshakes of the first replication over clock hours.
+
+        Parameters
+        ----------
+        events : (hour from the start, label) to mark.
+        """
         from sim.results import chart_capacity
 
-        caption = self.caption()
-        first = " The first replication is drawn; the title has means over all." if len(self.loads) > 1 else ""
+        drawn = {m.name: m.value for m in self.loads[0].measures()}
+        words = [self._caption(None)]
+        if (n := len(self.loads)) > 1:
+            mean: dict[str, float] = dict(self.measures()[["measure", "value"]].itertuples(index=False))
+            words.append(
+                f"The first of {n} replications is drawn; over all, the peaks have means of "
+                f"{mean['connections_peak']:,.0f} connections and {mean['queue_messages_peak']:,.0f} messages."
+            )
         return chart_capacity.capacity(
-            self._drawn(), events, caption=f"{caption}{first}", title=self.sentence(), left=self._left()
+            self._timeline(self._shown_us()),
+            events,
+            caption=" ".join(words),
+            title=self._sentence(drawn),
+            left=self._left(),
         )
 
     def _shown_us(self) -> int:
@@ -397,11 +411,6 @@ class CapacityResult:
         few = max(load.queue.peak()[0] // 20, 1)
         until_us = load.queue.last_fall_us(few)
         return max(load.window_us, until_us)
-
-    def _drawn(self) -> DataFrame:
-        end_s = self._shown_us() / US_PER_S
-        interval_s = next((s for s in _INTERVALS_S if end_s / s <= _MOST_INTERVALS), _INTERVALS_S[-1])
-        return self.loads[0].timeline(interval_s, self._shown_us())
 
     def _left(self) -> str:
         load = self.loads[0]
@@ -413,8 +422,10 @@ class CapacityResult:
         return f"{count:,} messages wait longer than shown, the last until {load.end_us / HOUR_US:.0f} h."
 
     def write(self, folder: str | Path) -> list[Path]:
-        """Write ``measures.csv``, ``offered_load.csv``, ``concurrency.csv`` (when a limit was sought), ``drain.csv``,
-        ``qshape.csv``, ``timeline.csv``, ``capacity.png`` and ``meta.json``; return their paths.
+        """Write all tables, the chart and what was run; return their paths.
+
+        ``measures.csv``, ``offered_load.csv``, ``concurrency.csv`` (when a limit was sought), ``drain.csv``,
+        ``qshape.csv``, ``timeline.csv``, ``capacity.png``, ``meta.json``.
 
         Raises
         ------

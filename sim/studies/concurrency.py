@@ -8,12 +8,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.delivery.erlang import mean_wait_s, servers_for
 from sim.delivery.service import ServiceTime, service_time
 from sim.delivery.world import Int64, World
 from sim.errors import ScenarioError, complaint, did_you_mean
-from sim.results.findings import duration, percent
+from sim.results.findings import counted, duration, percent
 from sim.results.labels import Labels
 from sim.results.load import HOUR_US, RunLoad, busiest_hour
 from sim.results.records import US_PER_S
@@ -29,6 +30,7 @@ MOST_CONNECTIONS = 1_000
 #: Bounces that no number of connections could have prevented.
 _REFUSED = (Bounce.REPLY_5YZ, Bounce.DNS, Bounce.STARTTLS_5XX)
 
+Floats = NDArray[np.float64]
 #: Runs (World, seed) pairs and returns their loads, in order.
 Run = Callable[[list[tuple[World, int]]], list[RunLoad]]
 
@@ -107,6 +109,60 @@ def only(world: World, destinations: Int64, limit: int) -> World:
 
 
 @dataclass(frozen=True, eq=False)
+class Offered:
+    """The load that one destination's mail offers in its busiest hour.
+
+    Attributes
+    ----------
+    domain : its name.
+    loads : its rows, one a replication.
+    hour, rate_per_s : the clock hour in which most of its mail arrives, and the mean rate in it.
+    service : how long a message keeps a connection busy; mean over the replications.
+    """
+
+    domain: str
+    loads: tuple[RunLoad, ...]
+    hour: int
+    rate_per_s: float
+    service: ServiceTime
+
+    @property
+    def erlang(self) -> float:
+        """Offered load: arrival rate x mean service time."""
+        return self.rate_per_s * self.service.mean_s
+
+    def left_out(self) -> list[str]:
+        """Say what this mail has that Erlang C leaves out."""
+        inside = [a[a // HOUR_US == self.hour] for a in (load.of_message["arrival_us"] for load in self.loads)]
+        minute = float(np.mean([peak_rate_per_s(part)[0] for part in inside]))
+        deferred, messages, useful, carried = 0, 0, 0, 0
+        for load in self.loads:
+            deferred += int(load.of_message["deferred"].sum())
+            messages += len(load.messages)
+            useful += int((load.of_connection["established_us"] >= 0).sum())
+            carried += int(load.of_connection["messages"].sum())
+        return [
+            f"within that hour the busiest minute has {minute / self.rate_per_s:.1f} times the hour's mean rate",
+            f"{percent(deferred / messages)} % of the mail is deferred, waits for a timer and comes again",
+            f"a connection carries {carried / max(useful, 1):.1f} messages and then idles in its place",
+            f"service times have a squared coefficient of variation of {self.service.scv:.2g} where Erlang takes 1",
+        ]
+
+
+def offered_load(worlds: Sequence[World], loads: Sequence[RunLoad], destination: int) -> Offered:
+    """Return the load that a destination's mail offers; some mail must go there in some replication."""
+    own = tuple(load.only(np.array([destination])) for load in loads)
+    hour, rate_per_s = busiest_hour([load.of_message["arrival_us"] for load in own])
+    services = [
+        service_time(world, load.messages, load.connections)
+        for world, load in zip(worlds, own, strict=True)
+        if len(load.messages)
+    ]
+    service = ServiceTime(float(np.mean([s.mean_s for s in services])), float(np.mean([s.scv for s in services])))
+    return Offered(loads[0].labels.domains[destination], own, hour, rate_per_s, service)
+
+
+@dataclass(frozen=True, eq=False)
 class Tried:
     """One limit that was tried, with its loads, one a replication."""
 
@@ -117,24 +173,30 @@ class Tried:
     within_s: float
 
     @cached_property
-    def _waits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return delay (s; infinite for mail that lapsed or still waits) and hour, without what was refused for good."""
+    def _waits(self) -> tuple[Floats, Int64, Int64]:
+        """Return delay (s), hour and deferred flag, without what was refused for good; mail that lapsed: infinite."""
         of = {n: np.concatenate([load.of_message[n] for load in self.loads]) for n in self.loads[0].of_message}
         asked = ~((of["fate"] == Fate.BOUNCED) & np.isin(of["bounce"], _REFUSED))
         delay = np.where(of["fate"] <= Fate.VERIFIED, (of["done_us"] - of["arrival_us"]) / US_PER_S, np.inf)
-        return delay[asked], of["arrival_us"][asked] // HOUR_US
+        return delay[asked], of["arrival_us"][asked] // HOUR_US, of["deferred"][asked]
 
     def delay_s(self, *, busiest: bool) -> float:
         """Return the percentile of the delay, in the busiest hour or over the run; infinite: never."""
-        delay, hour = self._waits
+        delay, hour, _ = self._waits
         delay = delay[hour == self.hour] if busiest else delay
         return float(np.quantile(delay, self.share, method="inverted_cdf")) if delay.size else 0.0
 
     def in_time(self) -> float:
         """Return the share of the busiest hour's mail that is delivered in time."""
-        delay, hour = self._waits
+        delay, hour, _ = self._waits
         delay = delay[hour == self.hour]
         return float((delay <= self.within_s).mean()) if delay.size else 1.0
+
+    def late_deferred(self) -> float:
+        """Return the share deferred of what arrives in the busiest hour and is late: it waited for a timer."""
+        delay, hour, deferred = self._waits
+        late = (hour == self.hour) & (delay > self.within_s)
+        return float(deferred[late].mean()) if late.any() else 0.0
 
     @property
     def kept(self) -> bool:
@@ -150,15 +212,12 @@ class Search:
     ----------
     target : whose limit.
     tried : by rising limit; the largest tried limit that is not kept and the smallest that is are neighbours.
-    rate_per_s, busiest, service : arrival rate of the target's busiest destination in its busiest hour, that
-        destination, and how long a message keeps a connection busy there.
+    offered : the load of the target's destination with the most mail, under the scenario's own policy.
     """
 
     target: Target
     tried: tuple[Tried, ...]
-    rate_per_s: float
-    busiest: str
-    service: ServiceTime
+    offered: Offered
 
     @property
     def found(self) -> Tried | None:
@@ -169,9 +228,7 @@ class Search:
     def erlang_limit(self) -> int | None:
         """Erlang C's answer for the busiest destination; None: no limit allowed does."""
         last = self.tried[-1]
-        return servers_for(
-            self.rate_per_s, self.service.mean_s, within_s=last.within_s, share=last.share, most=MOST_CONNECTIONS
-        )
+        return _erlang_limit(self.offered, last.share, last.within_s)
 
     def frame(self) -> DataFrame:
         """Return one row a limit tried (see `sim.studies.capacity.CapacityResult.concurrency`)."""
@@ -187,9 +244,7 @@ class Search:
                 f"delay_{percentile}_s": t.delay_s(busiest=False),
                 "connections_peak": float(np.mean([load.in_use.peak()[0] for load in t.loads])),
                 "queue_messages_peak": float(np.mean([load.queue.peak()[0] for load in t.loads])),
-                "erlang_c_mean_wait_s": mean_wait_s(
-                    t.limit, self.rate_per_s * self.service.mean_s, self.service.mean_s
-                ),
+                "erlang_c_mean_wait_s": mean_wait_s(t.limit, self.offered.erlang, self.offered.service.mean_s),
             }
             for t in self.tried
         ]
@@ -201,44 +256,30 @@ class Search:
         wanted = f"{percent(last.share)} % of its mail within {duration(last.within_s)}"
         if found is None:
             return (
-                f"not even {last.limit:,} connections to {self.target.words()} keep {wanted}: {percent(last.in_time())} "
-                "% is in time, and the rest waits for retries, not for connections"
+                f"not even {last.limit:,} connections to {self.target.words()} keep {wanted}: "
+                f"{percent(last.in_time())} % is in time, and {percent(last.late_deferred())} % of the late mail was "
+                "deferred: it waits for timers, not for connections"
             )
         erlang = "no limit does" if self.erlang_limit is None else f"{self.erlang_limit:,}"
-        plural = "connection" if found.limit == 1 else "connections"
         keep = "keeps" if found.limit == 1 else "keep"
-        return f"{found.limit:,} {plural} to {self.target.words()} {keep} {wanted} (Erlang C says {erlang})"
+        held = counted(found.limit, "connection")
+        return f"{held} to {self.target.words()} {keep} {wanted} (Erlang C says {erlang})"
 
     def difference(self) -> str:
         """Say what Erlang C was asked, and what the simulated mail has that it leaves out."""
-        found = self.found or self.tried[-1]
-        hour = found.hour
+        offered = self.offered
         asked = (
-            f"Erlang C was asked for {self.busiest} in its busiest hour, from {hour} h on: "
-            f"{self.rate_per_s:.3g} messages per second, each {duration(self.service.mean_s)} of a connection's time, "
-            f"{self.rate_per_s * self.service.mean_s:.3g} erlangs."
+            f"Erlang C was asked for {offered.domain} in its busiest hour, from {offered.hour} h on: "
+            f"{offered.rate_per_s:.3g} messages per second, each {duration(offered.service.mean_s)} of a connection's "
+            f"time, {offered.erlang:.3g} erlangs."
         )
-        return f"{asked} It leaves out: {'; '.join(self._left_out(found))}."
-
-    def _left_out(self, found: Tried) -> list[str]:
-        inside = [_in_hour(load.of_message["arrival_us"], found.hour) for load in found.loads]
-        total = sum(part.size for part in inside)
-        minute = float(np.mean([peak_rate_per_s(part)[0] for part in inside]))
-        ratio = minute / (total / len(inside) / 3_600) if total else 1.0
-        deferred = sum(int(load.of_message["deferred"].sum()) for load in found.loads)
-        everything = max(sum(len(load.messages) for load in found.loads), 1)
-        useful = sum(int((load.of_connection["established_us"] >= 0).sum()) for load in found.loads)
-        carried = sum(int(load.of_connection["messages"].sum()) for load in found.loads)
-        return [
-            f"within that hour the busiest minute has {ratio:.1f} times the hour's mean rate",
-            f"{percent(deferred / everything)} % of the mail is deferred, waits for a timer and comes again",
-            f"a connection carries {carried / max(useful, 1):.1f} messages and then idles in its place",
-            f"service times have a squared coefficient of variation of {self.service.scv:.2g} where Erlang takes 1",
-        ]
+        return f"{asked} It leaves out: {'; '.join(offered.left_out())}."
 
 
-def _in_hour(arrival_us: Int64, hour: int) -> Int64:
-    return arrival_us[arrival_us // HOUR_US == hour]
+def _erlang_limit(offered: Offered, share: float, within_s: float) -> int | None:
+    return servers_for(
+        offered.rate_per_s, offered.service.mean_s, within_s=within_s, share=share, most=MOST_CONNECTIONS
+    )
 
 
 def search(
@@ -253,7 +294,8 @@ def search(
     """Find the smallest limit under which this share of the busiest hour's mail is delivered in time.
 
     Every limit meets the same mail and the same peers. The largest limit goes first: what it uses at most bounds the
-    answer, since a limit that is never reached changes nothing.
+    answer, since a limit that is never reached changes nothing. Then bisection, which looks around Erlang C's answer
+    first.
 
     Parameters
     ----------
@@ -276,27 +318,21 @@ def search(
         tried[limit] = Tried(limit, tuple(load.only(destinations) for load in ran), hour, share, within_s)
         return tried[limit].kept
 
-    if keeps(MOST_CONNECTIONS):
-        most = max(_peak_of_any(load) for load in tried[MOST_CONNECTIONS].loads)
-        low, high = 0, max(most, 1)
-        tried[high] = replace(tried.pop(MOST_CONNECTIONS), limit=high)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (low, middle) if keeps(middle) else (middle, high)
     busiest = int(destinations[np.argmax(counts[destinations])])
-    one = np.array([busiest])
-    loads_of_one = [load.only(one) for load in own]
-    _, rate_per_s = busiest_hour([load.of_message["arrival_us"] for load in loads_of_one])
-    services = [
-        service_time(world, load.messages, load.connections)
-        for (world, _), load in zip(worlds, loads_of_one, strict=True)
-        if len(load.messages)
-    ]
-    service = ServiceTime(
-        float(np.mean([s.mean_s for s in services])), float(np.mean([s.scv for s in services]))
-    )
+    offered = offered_load([world for world, _ in worlds], loads, busiest)
+    if keeps(MOST_CONNECTIONS):
+        low, high = 0, max(1, *(_peak_of_any(load) for load in tried[MOST_CONNECTIONS].loads))
+        tried[high] = replace(tried.pop(MOST_CONNECTIONS), limit=high)
+        guess, step = _erlang_limit(offered, share, within_s) or high, 1
+        while high - low > 1:
+            middle = guess if low < guess < high else (low + high) // 2
+            if keeps(middle):
+                high, guess = middle, middle - step
+            else:
+                low, guess = middle, middle + step
+            step *= 2
     target = Target(name, destinations, max(_policy_limit(world, destinations) for world, _ in worlds))
-    return Search(target, tuple(tried[n] for n in sorted(tried)), rate_per_s, labels.domains[busiest], service)
+    return Search(target, tuple(tried[n] for n in sorted(tried)), offered)
 
 
 def _peak_of_any(load: RunLoad) -> int:

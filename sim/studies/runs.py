@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from sim.delivery.simulate import run_world
 from sim.delivery.world import World
-from sim.results.result import Result
 from sim.results.records import Rows
+from sim.results.result import Result
 from sim.results.sinks import CountSink, RecordSink
 
 #: Called with (runs that are done, runs in all).
