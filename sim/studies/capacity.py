@@ -87,28 +87,35 @@ def capacity(
     loads = runner.run(worlds)
     if not all(len(load.messages) for load in loads):
         raise ScenarioError(complaint("messages", 0, "a scenario that sends mail in every replication"))
+    found = None
+    if find_concurrency is not False:
+        found = search(worlds, loads, find_concurrency, share=percentile, within_s=within_s, run=runner.run)
     meta = {
         "seed": seed,
         "replications": replications,
         "vary": vary,
         "percentile": percentile,
         "within_s": within_s,
+        "target": None if found is None else found.target.name,
+    }
+    ran = tuple(world for world, _ in worlds)
+    return CapacityResult(scenario, tuple(loads), ran, found, meta | _described(scenario, ran))
+
+
+def _described(scenario: Scenario, worlds: Sequence[World]) -> dict[str, Any]:
+    return {
         "population": scenario.population.name,
         "population_seed": scenario.population.seed,
+        "population_hash": scenario.population.hash,
         "weighting": scenario.population.weighting,
         "domains": len(scenario.population.domains),
         "days": scenario.days,
         "until_s": scenario.until_s,
         "policy_hash": scenario.policy.hash,
-        "world_hashes": [world.hash for world, _ in worlds],
+        "world_hashes": [world.hash for world in worlds],
         "sender": scenario.sender,
         "version": __version__,
     }
-    found = None
-    if find_concurrency is not False:
-        found = search(worlds, loads, find_concurrency, share=percentile, within_s=within_s, run=runner.run)
-        meta["target"] = found.target.name
-    return CapacityResult(scenario, tuple(loads), tuple(world for world, _ in worlds), found, meta)
 
 
 def _check(replications: object, percentile: object, within_s: object, jobs: object) -> None:
@@ -284,9 +291,10 @@ class CapacityResult:
         Returns
         -------
         One row an event: event, event_h, level_before_messages (mean queue of the hour before), peak_messages, peak_h,
-        back_h (at that level again, rounded up), drain_s (peak to back), opening_peak_per_s (connections, busiest minute from the
-        event until back: the retry herd), arrived_per_s and departed_per_s (messages, peak to back), drained (share of
-        the replications in which it was back before the next event and the end). Numbers come with _low and _high.
+        back_h (at that level again, rounded up), drain_s (peak to back), opening_peak_per_s (connections, busiest
+        minute from the event until back: the retry herd), arrived_per_s and departed_per_s (messages, peak to back),
+        drained (share of the replications in which it was back before the next event and the end). Numbers come with
+        _low and _high.
 
         Raises
         ------

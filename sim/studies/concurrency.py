@@ -131,22 +131,25 @@ class Offered:
         """Offered load: arrival rate x mean service time."""
         return self.rate_per_s * self.service.mean_s
 
-    def left_out(self) -> list[str]:
-        """Say what this mail has that Erlang C leaves out."""
-        inside = [a[a // HOUR_US == self.hour] for a in (load.of_message["arrival_us"] for load in self.loads)]
-        minute = float(np.mean([peak_rate_per_s(part)[0] for part in inside]))
-        deferred, messages, useful, carried = 0, 0, 0, 0
-        for load in self.loads:
-            deferred += int(load.of_message["deferred"].sum())
-            messages += len(load.messages)
-            useful += int((load.of_connection["established_us"] >= 0).sum())
-            carried += int(load.of_connection["messages"].sum())
+    def left_out(self, limit: int, under_limit: Sequence[RunLoad]) -> list[str]:
+        """Say what this mail has that Erlang C leaves out; the loads are those under a limit that was tried."""
+        arrivals = [load.of_message["arrival_us"] for load in self.loads]
+        minute = float(np.mean([peak_rate_per_s(a[a // HOUR_US == self.hour])[0] for a in arrivals]))
+        deferred = sum(int(load.of_message["deferred"].sum()) for load in self.loads)
+        messages = sum(len(load.messages) for load in self.loads)
+        carried = f"{_carried(self.loads):.1f} messages under the policy's limit and {_carried(under_limit):.1f} under"
         return [
             f"within that hour the busiest minute has {minute / self.rate_per_s:.1f} times the hour's mean rate",
             f"{percent(deferred / messages)} % of the mail is deferred, waits for a timer and comes again",
-            f"a connection carries {carried / max(useful, 1):.1f} messages and then idles in its place",
+            f"a connection carries {carried} one of {limit:,}: the more, the less of its time goes into openings",
             f"service times have a squared coefficient of variation of {self.service.scv:.2g} where Erlang takes 1",
         ]
+
+
+def _carried(loads: Sequence[RunLoad]) -> float:
+    """Return the messages, or their tries, that an established connection carries."""
+    useful = sum(int((load.of_connection["established_us"] >= 0).sum()) for load in loads)
+    return sum(int(load.of_connection["messages"].sum()) for load in loads) / max(useful, 1)
 
 
 def offered_load(worlds: Sequence[World], loads: Sequence[RunLoad], destination: int) -> Offered:
@@ -267,13 +270,13 @@ class Search:
 
     def difference(self) -> str:
         """Say what Erlang C was asked, and what the simulated mail has that it leaves out."""
-        offered = self.offered
+        offered, told = self.offered, self.found or self.tried[-1]
         asked = (
             f"Erlang C was asked for {offered.domain} in its busiest hour, from {offered.hour} h on: "
             f"{offered.rate_per_s:.3g} messages per second, each {duration(offered.service.mean_s)} of a connection's "
             f"time, {offered.erlang:.3g} erlangs."
         )
-        return f"{asked} It leaves out: {'; '.join(offered.left_out())}."
+        return f"{asked} It leaves out: {'; '.join(offered.left_out(told.limit, told.loads))}."
 
 
 def _erlang_limit(offered: Offered, share: float, within_s: float) -> int | None:

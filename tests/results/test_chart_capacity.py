@@ -18,7 +18,7 @@ def timeline(hours: float = 24.0) -> pd.DataFrame:
 
 
 def texts(figure: object) -> str:
-    return " | ".join(t.get_text().replace("\n", " ") for t in figure.findobj(Text))  # type: ignore[attr-defined]
+    return " | ".join(t.get_text().replace("\n", " ").replace("\N{NO-BREAK SPACE}", " ") for t in figure.findobj(Text))  # type: ignore[attr-defined]
 
 
 def test_the_panels_share_the_hours_and_name_their_units() -> None:
@@ -26,10 +26,10 @@ def test_the_panels_share_the_hours_and_name_their_units() -> None:
     assert len(figure.axes) == 5
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
     told = texts(figure)
-    for words in ("The finding", "messages in the queue", "connections in use", "TLS handshakes per second", "days",
+    for words in ("The finding", "messages in the queue", "connections in use", "TLS handshakes per second", "hours",
                   "hours from the start", "the highest in each 10 min", "3 messages wait on."):  # fmt: skip
         assert words in told
-    assert min(t.get_fontsize() for t in figure.findobj(Text) if t.get_text()) >= 8  # type: ignore[attr-defined]
+    assert min(float(t.get_fontsize()) for t in figure.findobj(Text) if t.get_text()) >= 8
 
 
 def test_marks_are_named_and_cross_every_panel() -> None:

@@ -143,5 +143,7 @@ def test_a_backlog_is_told_with_its_level_before_peak_and_end() -> None:
 def test_the_busiest_hour_is_a_clock_hour_over_all_runs() -> None:
     hour = 3_600 * S
     first, second = np.array([0, 1, hour]), np.array([hour, hour + 5])
-    assert busiest_hour([first, second]) == (1, pytest.approx(3 / 2 / 3_600))
+    found, rate_per_s = busiest_hour([first, second])
+    assert found == 1
+    assert rate_per_s == pytest.approx(3 / 2 / 3_600)
     assert busiest_hour([np.zeros(0, dtype=np.int64)]) == (0, 0.0)

@@ -107,7 +107,7 @@ def test_a_long_name_is_cut_at_its_front() -> None:
 
 
 def test_another_queue_or_time_is_refused() -> None:
-    with pytest.raises(ScenarioError, match="what = 'defered'; allowed: all, deferred, active. Did you mean"):
+    with pytest.raises(ScenarioError, match=r"what = 'defered'; allowed: all, deferred, active\. Did you mean"):
         qshape(MAIL, LABELS, AT_S, "defered")
     with pytest.raises(ScenarioError, match="at_s = -1"):
         qshape(MAIL, LABELS, -1.0)

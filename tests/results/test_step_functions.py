@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,7 +53,7 @@ def test_a_quantile_of_time_is_the_lowest_level_not_exceeded_for_so_long(
 def test_the_highest_level_of_an_interval_loses_no_peak(things: list[tuple[int, int, int]], cuts: list[int]) -> None:
     expected, edges = by_hand(things), [*sorted(cuts), END]
     found = steps(*arrays(things)).highest(np.array(edges))
-    assert found.tolist() == [max(expected[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    assert found.tolist() == [max(expected[a:b]) for a, b in pairwise(edges)]
 
 
 @given(THINGS, st.integers(0, 8), st.integers(0, END - 1))
@@ -81,7 +83,7 @@ def test_the_oldest_is_the_first_that_came_of_those_there(things: list[tuple[int
         assert int(found.since_us.at(t)) == (min(there) if there else -1)
     ages = [max((t + 1 - a for a, d in zip(up, down, strict=True) if a <= t < d), default=0) for t in range(END)]
     edges = np.array([0, 3, 10, 11, END])
-    expected = [max(ages[a:b]) / 1e6 for a, b in zip(edges, edges[1:], strict=False)]
+    expected = [max(ages[a:b]) / 1e6 for a, b in pairwise(edges)]
     assert found.highest_age_s(edges) == pytest.approx(expected)
     assert found.peak_age_s == pytest.approx(max(ages) / 1e6)
 

@@ -269,12 +269,10 @@ def test_the_sentence_tells_the_peaks_and_the_limit() -> None:
     result = made()
     assert result.search is not None
     assert result.search.found is not None
-    frame = result.measures().set_index("measure")
+    mean = {row["measure"]: float(row["value"]) for row in result.measures().to_dict("records")}
     told = result.sentence()
-    assert told.startswith(
-        f"At its busiest the gateway holds {frame.loc['connections_peak', 'value']:,.0f} connections"
-    )
-    assert f"{frame.loc['queue_messages_peak', 'value']:,.0f} messages in its queue" in told
+    assert told.startswith(f"At its busiest the gateway holds {mean['connections_peak']:,.0f} connections")
+    assert f"{mean['queue_messages_peak']:,.0f} messages in its queue" in told
     assert f"; {result.search.found.limit} connections to busy.example keep 90 % of its mail within 12 s" in told
     assert f"(Erlang C says {result.search.erlang_limit})" in told
 
