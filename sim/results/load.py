@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -147,7 +146,7 @@ class RunLoad:
     def drain(self, start_us: int, stop_us: int) -> Drain:
         """Return how the largest backlog of a time came and went.
 
-        The level before is the mean queue of the hour before; back there is at most that, rounded up to messages.
+        The level before is the mean queue of the hour before; back there is at most that, rounded to messages.
         """
         before = self.queue.mean(max(0, start_us - HOUR_US), start_us)
         level, peak_us = _peak_within(self.queue, start_us, stop_us)
@@ -161,7 +160,7 @@ class RunLoad:
         return start_us, self._drain(mean, level, start_us, peak_us, self.end_us + 1)
 
     def _drain(self, before: float, level: int, start_us: int, peak_us: int, stop_us: int) -> Drain:
-        back_us = self.queue.first_at_most(ceil(before), peak_us)
+        back_us = self.queue.first_at_most(round(before), peak_us)
         back_us = None if back_us is None or back_us >= stop_us else back_us
         until_us = stop_us if back_us is None else back_us
         of, opened = self.of_message, self.of_connection["opened_us"]

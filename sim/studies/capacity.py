@@ -291,7 +291,7 @@ class CapacityResult:
         Returns
         -------
         One row an event: event, event_h, level_before_messages (mean queue of the hour before), peak_messages, peak_h,
-        back_h (at that level again, rounded up), drain_s (peak to back), opening_peak_per_s (connections, busiest
+        back_h (at that level again, rounded), drain_s (peak to back), opening_peak_per_s (connections, busiest
         minute from the event until back: the retry herd), arrived_per_s and departed_per_s (messages, peak to back),
         drained (share of the replications in which it was back before the next event and the end). Numbers come with
         _low and _high.

@@ -189,6 +189,11 @@ class Tried:
         delay = delay[hour == self.hour] if busiest else delay
         return float(np.quantile(delay, self.share, method="inverted_cdf")) if delay.size else 0.0
 
+    @property
+    def deliverable(self) -> bool:
+        """Whether any of the busiest hour's mail was not refused for good."""
+        return bool((self._waits[1] == self.hour).any())
+
     def in_time(self) -> float:
         """Return the share of the busiest hour's mail that is delivered in time."""
         delay, hour, _ = self._waits
@@ -256,6 +261,8 @@ class Search:
     def answer(self) -> str:
         """Return the answer in one sentence, without its full stop."""
         last, found = self.tried[-1], self.found
+        if not last.deliverable:
+            return f"the mail of {self.target.words()} is refused for good whatever the limit"
         wanted = f"{percent(last.share)} % of its mail within {duration(last.within_s)}"
         if found is None:
             return (

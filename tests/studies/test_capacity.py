@@ -114,6 +114,10 @@ def test_where_mail_waits_for_timers_the_answer_says_so() -> None:
     assert not result.concurrency()["kept"].any()
 
 
+def test_where_all_mail_is_refused_no_limit_is_told() -> None:
+    assert made("gone.example").sentence().endswith("; the mail of gone.example is refused for good whatever the limit")
+
+
 def test_a_provider_and_all_put_every_domain_under_the_limit() -> None:
     provider = made("big").search
     assert provider is not None
@@ -239,6 +243,14 @@ def test_without_events_the_largest_backlog_is_told() -> None:
     assert row["event"] == "largest backlog"
     assert row["event_h"] == pytest.approx(1.0, abs=0.01)
     assert row["peak_messages"] == 301
+
+
+def test_a_backlog_of_one_message_lasts_as_long_as_it_stays() -> None:
+    """A lone message in service for a second: the mean queue is near 0, which is where it is back."""
+    asked = replace(flood().scenario, workload=Workload(trace=flood().scenario.workload.trace.iloc[[0]]))  # type: ignore[union-attr]
+    [row] = capacity(asked, replications=1, find_concurrency=False, jobs=1).drain().to_dict("records")
+    assert row["peak_messages"] == 1
+    assert row["drain_s"] == pytest.approx(1.0, abs=1e-4)
 
 
 def test_an_event_ends_the_backlog_of_the_one_before() -> None:
