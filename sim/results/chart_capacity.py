@@ -58,19 +58,29 @@ def capacity(timeline: DataFrame, events: Events = (), *, caption: str = "", tit
         ("handshakes_per_s", 1.0, "TLS handshakes per second", FATE_COLOURS[Fate.VERIFIED], False),
         ("openings_per_s", 1.0, "connections opened per second", INK, False),
     )
+    quiet = [
+        f"No {label.removesuffix(' per second')} at any time."
+        for column, _, label, _, _ in panels
+        if not timeline[column].any()
+    ]
+    drawn = [panel for panel in panels if timeline[panel[0]].any()] or [panels[0]]
     margin, right = 0.85, 0.2
     width = WIDTH - margin - right
     marks = event_rows(events, end, width)
     head = 0.2 * (1 + max((row for _, _, row, _ in marks), default=-1)) + 0.2
-    note = f"Levels are the highest in each {interval}, rates the mean of each {interval}. {left}"
-    sheet = Sheet(title, f"{caption} {note}".strip(), head + len(panels) * (_PANEL + _PANEL_GAP) + 0.1)
-    for k, (column, size, label, colour, filled) in enumerate(panels):
+    note = f"Levels are the highest in each interval of {interval}, rates its mean."
+    sheet = Sheet(
+        title,
+        " ".join(part for part in (caption, note, *quiet, left) if part),
+        head + len(drawn) * (_PANEL + _PANEL_GAP) + 0.1,
+    )
+    for k, (column, size, label, colour, filled) in enumerate(drawn):
         top = head + k * (_PANEL + _PANEL_GAP)
         axes = sheet.axes(margin, top, width, _PANEL)
         values = timeline[column].to_numpy(dtype=float) / size
         axes.stairs(values, edges, fill=filled, color=colour, linewidth=0 if filled else 0.9, baseline=0)
         sheet.text(margin, sheet.top + top - 0.11, label, backed=True)
-        hours_axis(axes, end, last=k == len(panels) - 1)
+        hours_axis(axes, end, last=k == len(drawn) - 1)
         _small_numbers(axes, values)
         for hour, _ in events:
             axes.axvline(hour, color=FAINT_INK, linewidth=0.8, linestyle=(0, (4, 2)))

@@ -423,7 +423,7 @@ class CapacityResult:
     def _left(self) -> str:
         load = self.loads[0]
         count = int(load.queue.at(self._shown_us()))
-        if not count:
+        if not count or load.end_us - self._shown_us() < HOUR_US:
             return ""
         if self.scenario.until_s is not None:
             return f"{count:,} messages still wait at the end."

@@ -263,7 +263,7 @@ class Search:
         last, found = self.tried[-1], self.found
         if not last.deliverable:
             return f"the mail of {self.target.words()} is refused for good whatever the limit"
-        wanted = f"{percent(last.share)} % of its mail within {duration(last.within_s)}"
+        wanted = f"{percent(last.share)} % of its busiest hour's mail within {duration(last.within_s)}"
         if found is None:
             return (
                 f"not even {last.limit:,} connections to {self.target.words()} keep {wanted}: "

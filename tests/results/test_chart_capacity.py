@@ -27,7 +27,7 @@ def test_the_panels_share_the_hours_and_name_their_units() -> None:
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
     told = texts(figure)
     for words in ("The finding", "messages in the queue", "connections in use", "TLS handshakes per second", "hours",
-                  "hours from the start", "the highest in each 10 min", "3 messages wait on."):  # fmt: skip
+                  "hours from the start", "the highest in each interval of 10 min", "3 messages wait on."):  # fmt: skip
         assert words in told
     assert min(float(t.get_fontsize()) for t in figure.findobj(Text) if t.get_text()) >= 8
 
@@ -44,6 +44,12 @@ def test_marks_are_named_and_cross_every_panel() -> None:
 def test_ages_are_in_the_unit_people_think_in(oldest_s: float, unit: str) -> None:
     frame = timeline().assign(oldest_s=oldest_s)
     assert f"age of the oldest message in the queue, {unit}" in texts(chart_capacity.capacity(frame, title="x"))
+
+
+def test_what_never_happened_is_said_and_not_drawn() -> None:
+    figure = chart_capacity.capacity(timeline().assign(handshakes_per_s=0.0), title="x")
+    assert len(figure.axes) == 4
+    assert "No TLS handshakes at any time." in texts(figure)
 
 
 def test_bytes_repeat() -> None:

@@ -108,7 +108,10 @@ def test_where_mail_waits_for_timers_the_answer_says_so() -> None:
     result = made("grey.example")
     assert result.search is not None
     assert result.search.found is None
-    assert "not even 1,000 connections to grey.example keep 90 % of its mail within 12 s" in result.sentence()
+    assert (
+        "not even 1,000 connections to grey.example keep 90 % of its busiest hour's mail within 12 s"
+        in result.sentence()
+    )
     assert "100 % of the late mail was deferred" in result.sentence()
     assert result.concurrency()["limit"].tolist() == [1_000]
     assert not result.concurrency()["kept"].any()
@@ -285,7 +288,10 @@ def test_the_sentence_tells_the_peaks_and_the_limit() -> None:
     told = result.sentence()
     assert told.startswith(f"At its busiest the gateway holds {mean['connections_peak']:,.0f} connections")
     assert f"{mean['queue_messages_peak']:,.0f} messages in its queue" in told
-    assert f"; {result.search.found.limit} connections to busy.example keep 90 % of its mail within 12 s" in told
+    assert (
+        f"; {result.search.found.limit} connections to busy.example keep 90 % of its busiest hour's mail within 12 s"
+        in told
+    )
     assert f"(Erlang C says {result.search.erlang_limit})" in told
 
 
