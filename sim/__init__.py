@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sim.formats.destination_controls import Policy
     from sim.formats.scenario_file import read_scenario
     from sim.scenario import Scenario
+    from sim.studies.capacity import capacity
     from sim.studies.modes import modes
     from sim.timeline import Event
     from sim.world.population import Population
@@ -32,6 +33,7 @@ __all__ = [
     "Scenario",
     "Workload",
     "__version__",
+    "capacity",
     "example",
     "expected",
     "modes",
@@ -46,6 +48,7 @@ _HOME = {
     "Population": "sim.world.population",
     "Scenario": "sim.scenario",
     "Workload": "sim.world.workload",
+    "capacity": "sim.studies.capacity",
     "example": "sim.data",
     "expected": "sim.delivery.analytic",
     "modes": "sim.studies.modes",

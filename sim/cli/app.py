@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from sim.about import __version__
+from sim.cli.capacity import capacity_command
 from sim.cli.expected import expected_command
 from sim.cli.modes import modes_command
 from sim.cli.run import run_command
@@ -73,11 +74,20 @@ def main() -> None:
     """Simulate a mail gateway's outbound delivery under each TLS setting of its Destination Controls.
 
     Begin with `tlssim modes`: the same mail under each of the six settings. Then check your own table with
-    `tlssim check FILE`, and run it with `tlssim run SCENARIO.toml`.
+    `tlssim check FILE`, and run it with `tlssim run SCENARIO.toml`. `tlssim capacity` tells how many connections,
+    handshakes and waiting messages to plan for.
     """
 
 
-for command in (modes_command, run_command, expected_command, check_command, import_command, export_command):
+for command in (
+    modes_command,
+    run_command,
+    capacity_command,
+    expected_command,
+    check_command,
+    import_command,
+    export_command,
+):
     command.epilog = STATUS
     main.add_command(command)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sim.errors import complaint
 from sim.results import findings
 from sim.results.chart_fates import fates
+from sim.results.chart_hours import Events, event_rows, hours_axis
 from sim.results.chart_style import (
     ATTACKER_COLOUR,
     DEFERRED_COLOUR,
@@ -53,9 +54,6 @@ __all__ = [
     "save",
 ]
 
-Events = Sequence[tuple[float, str]]
-
-_HOUR_STEPS = (0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 72, 168, 336, 672)
 _PANEL, _PANEL_GAP = 1.0, 0.34
 #: Shades and dashes that tell curves apart without the colours of the fates.
 _LINES = (
@@ -106,7 +104,7 @@ def queue(timeline: DataFrame, events: Events = (), *, caption: str = "", title:
             quiet.append(absent)
     left, right = 0.85, 0.2
     width = WIDTH - left - right
-    marks = _event_rows(events, end, width)
+    marks = event_rows(events, end, width)
     head = 0.2 * (1 + max((row for _, _, row, _ in marks), default=-1)) + 0.2
     body = head + len(panels) * (_PANEL + _PANEL_GAP) + 0.25
     sheet = Sheet(title or findings.queue(timeline, events), " ".join([caption, *quiet]).strip(), body)
@@ -115,7 +113,7 @@ def queue(timeline: DataFrame, events: Events = (), *, caption: str = "", title:
         axes = sheet.axes(left, top, width, _PANEL)
         _draw_flow(axes, column, timeline, edges)
         sheet.text(left, sheet.top + top - 0.11, label, backed=True)
-        _hours(axes, end, last=k == len(panels) - 1)
+        hours_axis(axes, end, last=k == len(panels) - 1)
         for hour, _ in events:
             axes.axvline(hour, color=FAINT_INK, linewidth=0.8, linestyle=(0, (4, 2)))
     for x, label, row, align in marks:
@@ -139,36 +137,6 @@ def _draw_flow(axes: Axes, column: str, timeline: DataFrame, edges: NDArray[np.f
         axes.stairs(timeline[column].to_numpy(), edges, fill=True, color=FATE_COLOURS[Fate.BOUNCED], linewidth=0)
     else:
         axes.stairs(timeline[column].to_numpy(), edges, color=INK, linewidth=1.0, baseline=None)
-
-
-def _hours(axes: Axes, end: float, *, last: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    step = next((s for s in _HOUR_STEPS if end / s <= 12), end)
-    axes.set_xlim(0, end)
-    ticks = np.arange(0, end + step / 1e6, step)
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks] if last else [""] * ticks.size)
-    axes.set_ylim(0, max(axes.get_ylim()[1], 1))
-    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    if last:
-        axes.set_xlabel("hours from the start")
-
-
-def _event_rows(events: Events, end: float, width: float) -> list[tuple[float, str, int, str]]:
-    """Return (x in inches, label, row, alignment) of each event, in rows of labels that do not touch."""
-    taken: list[float] = []
-    found = []
-    for hour, label in sorted(events):
-        x = hour / end * width
-        text = shorten(label, width * 0.6, SMALL)
-        wide = text_width(text, SMALL)
-        right = x + wide > width
-        start = x - wide - 0.05 if right else x
-        row = next((r for r, used in enumerate(taken) if used + 0.12 <= start), len(taken))
-        taken[row : row + 1] = [start + wide + 0.05]
-        found.append((x, text, row, "right" if right else "left"))
-    return found
 
 
 @house_style

@@ -42,6 +42,11 @@ def duration(seconds: float) -> str:
     return f"{text} {name}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: ``1 connection``, ``1,830 messages``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def fates(frame: DataFrame) -> str:
     """Say what the strict settings buy, and what bounces all the same without TLS where the setting No is there.
 

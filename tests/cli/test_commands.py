@@ -292,6 +292,43 @@ def test_help_lists_the_commands_in_the_order_one_meets_them() -> None:
         for line in text.split("Commands:\n")[1].splitlines()
         if line.startswith("  ") and line[2] != " "
     ]
-    assert listed[:6] == ["modes", "run", "expected", "check", "import", "export"]
+    assert listed[:7] == ["modes", "run", "capacity", "expected", "check", "import", "export"]
     assert printed("-h") == text
     assert printed("--version").startswith("tlssim ")
+
+
+def test_capacity_tells_peaks_limits_and_the_backlog(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = printed("capacity", str(scenario), "--replications", "2", "--jobs", "1", "--qshape", "--out", str(out))
+    assert text.startswith("At its busiest the gateway holds ")
+    for words in (
+        "connections in use, peak", "TLS handshakes per second, busiest minute", "Erlang C was asked for google-mail.",
+        "(the policy allows ", "The largest backlog grows from ", " TOTAL ", "capacity.png",
+    ):  # fmt: skip
+        assert words in " ".join(text.split())
+    assert {p.name for p in out.iterdir()} >= {"measures.csv", "concurrency.csv", "qshape.csv", "capacity.png"}
+
+
+def test_capacity_names_every_measure() -> None:
+    from sim.cli.capacity import WORDS
+
+    told = document("capacity", *SMALL, "--replications", "1", "--jobs", "1", "--no-concurrency")
+    assert [row["measure"] for row in told["measures"]] == list(WORDS)
+    assert "concurrency" not in told
+    assert "qshape" not in told
+
+
+def test_capacity_as_json_has_the_limit_asked_for(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.csv"
+    mine.write_text("domain,messages\na.example,300\nb.example,200\n")
+    told = document("capacity", "--csv", str(mine), "--for", "b.example", "--percentile", "90", "--within-s", "600",
+                    "--keep-population", "--replications", "2", "--jobs", "1", "--qshape")  # fmt: skip
+    assert told["concurrency"]["target"] == "b.example"
+    assert told["concurrency"]["policy_limit"] == 500
+    assert told["meta"]["percentile"] == 0.9
+    assert told["meta"]["within_s"] == 600
+    assert len(set(told["meta"]["world_hashes"])) == 1
+    kept = [row["limit"] for row in told["concurrency"]["tried"] if row["kept"]]
+    assert told["concurrency"]["limit"] == (min(kept) if kept else None)
+    assert told["qshape"][0]["domain"] == "TOTAL"
+    assert set(told["drain"][0]) >= {"peak_messages", "drain_s", "opening_peak_per_s"}

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.special import factorial
 
-from sim.delivery import rules
+from sim.delivery import erlang, rules
 from sim.delivery.compile import compile_world
 from sim.delivery.mail import Mail
 from sim.delivery.reference import Reference
@@ -178,6 +178,16 @@ def test_waits_of_many_servers_are_erlangs(servers: int, load: float) -> None:
     c = erlang_c(servers, load)
     assert holds([float((r.wait[WARM_UP:] > NO_WAIT_S).mean()) for r in runs], c, slack=1e-3)
     assert holds([float(r.wait[WARM_UP:].mean()) for r in runs], c / (servers * (1 - load)))
+
+
+@pytest.mark.parametrize(("servers", "load", "wait_s"), [(1, 0.7, 3.0), (3, 0.8, 1.0), (20, 0.9, 0.3)])
+def test_the_tail_of_the_wait_is_erlangs(servers: int, load: float, wait_s: float) -> None:
+    """M/M/c: the share that waits longer than a time, by the formulas that capacity planning uses; 1e-6."""
+    runs = replications("exponential", servers, load)
+    assert erlang.erlang_c(servers, servers * load) == pytest.approx(erlang_c(servers, load))
+    formula = erlang.wait_exceeds(servers, servers * load, 1.0, wait_s)
+    assert 0.05 < formula < 0.5
+    assert holds([float((r.wait[WARM_UP:] > wait_s).mean()) for r in runs], formula, slack=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,349 @@
+"""Capacity planning at a small size: the limit found against runs of its own, drains, frames, files, faults."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sim
+from sim.delivery.compile import compile_world
+from sim.delivery.simulate import simulate
+from sim.errors import ScenarioError
+from sim.policy.destinations import DestinationControls, Entry
+from sim.results.sinks import RecordSink
+from sim.scenario import DeliverySwitches, Scenario
+from sim.studies.capacity import CapacityResult, capacity
+from sim.studies.concurrency import only
+from sim.studies.runs import records_of_all, replication_seed
+from sim.terms import LimitType, Setting
+from sim.world.population import Population
+from sim.world.shapes import Sample
+from sim.world.workload import Workload
+
+QUICK: dict[str, Any] = {"rtt_s": 1e-6, "throughput_bytes_per_s": 1e15}
+SPECS: list[dict[str, Any]] = [
+    {"domain": "busy.example", "provider": "big", "messages": 80_000,
+     "hosts": [{"host": "mx.busy", **QUICK, "accept_median_s": 4.0}]},
+    {"domain": "calm.example", "provider": "big", "messages": 8_000, "first_4yz_rate": 0.3, "persistent_4yz_share": 0.1,
+     "hosts": [{"host": "mx.calm", **QUICK, "accept_median_s": 2.0}]},
+    {"domain": "gone.example", "provider": "none", "messages": 2_000, "dns": "nxdomain"},
+    {"domain": "grey.example", "provider": "own", "messages": 8_000, "greylist_s": 900.0, "new_pair_rate": 1.0},
+]  # fmt: skip
+WITHIN_S, SHARE = 12.0, 0.9
+
+
+def scenario(**others: Any) -> Scenario:
+    """Two hours of mail at a constant rate; a connection to busy.example carries up to a thousand messages."""
+    given: dict[str, Any] = {
+        "population": Population.custom(SPECS),
+        "policy": DestinationControls(
+            default=Entry(domain="DEFAULT", tls=Setting.PREFERRED, max_messages_per_connection=1_000)
+        ),
+        "workload": Workload.flat(recipients=1.0, size_bytes=0.0),
+        "days": 1 / 12,
+    }
+    return Scenario(**given | others)
+
+
+@cache
+def made(find: str | bool = True) -> CapacityResult:
+    return capacity(
+        scenario(), replications=2, seed=4, percentile=SHARE, within_s=WITHIN_S, find_concurrency=find, jobs=1
+    )
+
+
+def in_time(limit: int, domain: str, hour: int) -> float:
+    """The share in time of an hour's mail, by a policy with an entry for the domain: all mail runs, no short cut."""
+    entry = Entry(domain=domain, max_host_concurrency=limit)
+    asked = scenario()
+    asked = replace(asked, policy=replace(asked.policy, entries=(entry,)))
+    delays = []
+    for replication in range(2):
+        frame = simulate(asked, seed=replication_seed(4, replication), records=True).messages
+        mine = frame[(frame["domain"] == domain) & (frame["arrival_s"] // 3_600 == hour)]
+        assert (mine["fate"] != "bounced").all()
+        delays.append(mine["delay_s"].to_numpy())
+    return float((np.concatenate(delays) <= WITHIN_S).mean())
+
+
+def test_the_limit_found_keeps_the_mail_in_time_and_the_one_below_does_not() -> None:
+    found = made().search
+    assert found is not None
+    assert found.found is not None
+    limit, hour = found.found.limit, found.found.hour
+    assert limit > 1
+    assert in_time(limit, "busy.example", hour) == found.found.in_time() >= SHARE
+    assert in_time(limit - 1, "busy.example", hour) < SHARE
+
+
+def test_the_table_has_both_neighbours_and_rises() -> None:
+    frame = made().concurrency()
+    assert frame["limit"].is_monotonic_increasing
+    assert frame["kept"].is_monotonic_increasing
+    first = int(frame["kept"].to_numpy().argmax())
+    assert frame["limit"][first] - frame["limit"][first - 1] == 1
+    assert (frame["connections_peak"] <= frame["limit"]).all()
+    assert (frame["busiest_hour_delay_p90_s"] <= WITHIN_S).tolist() == frame["kept"].tolist()
+
+
+def test_erlang_is_near_where_its_assumptions_hold() -> None:
+    """Poisson arrivals, no deferral; the services are log-normal, less variable than exponential ones."""
+    found = made().search
+    assert found is not None
+    assert found.found is not None
+    assert found.erlang_limit is not None
+    assert abs(found.found.limit - found.erlang_limit) <= 1
+    assert found.offered.erlang == pytest.approx(80_000 / 86_400 * 4.0 * np.exp(0.5 * 0.8**2), rel=0.25)
+    assert "0 % of the mail is deferred" in found.difference()
+
+
+def test_where_mail_waits_for_timers_the_answer_says_so() -> None:
+    result = made("grey.example")
+    assert result.search is not None
+    assert result.search.found is None
+    assert (
+        "not even 1,000 connections to grey.example keep 90 % of its busiest hour's mail within 12 s"
+        in result.sentence()
+    )
+    assert "100 % of the late mail was deferred" in result.sentence()
+    assert result.concurrency()["limit"].tolist() == [1_000]
+    assert not result.concurrency()["kept"].any()
+
+
+def test_where_all_mail_is_refused_no_limit_is_told() -> None:
+    assert made("gone.example").sentence().endswith("; the mail of gone.example is refused for good whatever the limit")
+
+
+def test_a_provider_and_all_put_every_domain_under_the_limit() -> None:
+    provider = made("big").search
+    assert provider is not None
+    assert provider.target.words() == "each of big's 2 domains"
+    assert sorted(provider.target.destinations.tolist()) == [0, 1]
+    everything = capacity(scenario(), replications=1, percentile=0.5, find_concurrency="all", jobs=1).search
+    assert everything is not None
+    assert everything.target.destinations.tolist() == [0, 1, 2, 3]
+    assert everything.offered.domain == "busy.example"
+
+
+@pytest.mark.parametrize("limit_type", LimitType)
+def test_mail_of_some_destinations_meets_what_it_met_among_all(limit_type: LimitType) -> None:
+    """The short cut of the search: the rows of a World with their mail alone are those of the whole World."""
+    asked = scenario()
+    asked = replace(asked, policy=replace(asked.policy, default=replace(asked.policy.default, limit_type=limit_type)))
+    limited = replace(
+        asked, policy=replace(asked.policy, default=replace(asked.policy.default, max_host_concurrency=4))
+    )
+    chosen = np.array([0, 3])
+    [alone, whole] = records_of_all(
+        [(only(compile_world(asked), chosen, 4), 7), (compile_world(limited), 7)], 2, workers=1
+    )
+    for mine, everybody in zip(alone, whole, strict=True):
+        assert np.array_equal(mine, everybody[np.isin(everybody[:, 0], chosen)])
+        assert len(mine)
+
+
+def test_a_trace_is_cut_to_the_destinations_asked_for() -> None:
+    times = [(d["domain"], float(t)) for d in SPECS for t in range(20)]
+    trace = pd.DataFrame(times, columns=["domain", "time_s"]).assign(size_bytes=10, recipients=1)
+    world = compile_world(scenario(workload=Workload(trace=trace)))
+    [(alone, _), (whole, _)] = records_of_all([(only(world, np.array([1]), 500), 1), (world, 1)], 2, workers=1)
+    assert np.array_equal(alone, whole[whole[:, 0] == 1])
+    assert len(alone) == 20
+
+
+# --- measures
+
+
+def test_measures_are_means_with_intervals() -> None:
+    frame = made().measures().set_index("measure")
+    peaks = [load.in_use.peak()[0] for load in made().loads]
+    assert frame.loc["connections_peak", "value"] == pytest.approx(np.mean(peaks))
+    assert (frame["low"] <= frame["value"]).all()
+    assert (frame["value"] <= frame["high"]).all()
+    assert frame.loc["queue_messages_peak", "at_h"] == made().loads[0].queue.peak()[1] / 3.6e9
+    assert made().meta["vary"] == "chance"
+    assert capacity(scenario(), replications=1, find_concurrency=False, jobs=1).measures()["low"].isna().all()
+
+
+def test_measures_are_those_of_the_result_of_the_same_run() -> None:
+    result = simulate(scenario(), seed=4, records=True)
+    load = made().loads[0]
+    found = {m.name: m.value for m in load.measures()}
+    assert found["connections_peak"] == result.meta["peak_connections"]
+    assert found["deferred_share"] == pytest.approx(result.totals()["deferred_share"])
+    assert len(load.messages) == result.injected
+
+
+def test_offered_load_is_rate_times_service_and_littles_law_bounds_it() -> None:
+    frame = made().offered_load()
+    assert frame["domain"].iloc[0] == "busy.example"
+    assert frame["messages"].is_monotonic_decreasing
+    assert np.allclose(frame["offered_erlang"], frame["arrival_rate_per_s"] * frame["service_s"])
+    busy = frame.iloc[0]
+    # In use beside what is busy: idling connections.
+    assert busy["connections_mean"] >= 0.9 * busy["offered_erlang"]
+
+
+def test_runs_do_not_depend_on_the_number_of_processes() -> None:
+    one = capacity(scenario(), replications=2, seed=4, find_concurrency=False, jobs=1)
+    two = capacity(scenario(), replications=2, seed=4, find_concurrency=False, jobs=2)
+    pd.testing.assert_frame_equal(one.measures(), two.measures())
+    pd.testing.assert_frame_equal(one.drain(), two.drain())
+
+
+def test_the_population_varies_only_where_it_was_drawn_and_is_asked_to() -> None:
+    drawn = Scenario(population=Population.preset("2020s-web", domains=20), workload=Workload.flat(200.0))
+    both = capacity(drawn, replications=2, find_concurrency=False, jobs=1)
+    chance = capacity(drawn, replications=2, find_concurrency=False, vary="chance", jobs=1)
+    assert len(set(both.meta["world_hashes"])) == 2
+    assert len(set(chance.meta["world_hashes"])) == 1
+    assert np.array_equal(both.loads[0].messages, chance.loads[0].messages)
+
+
+# --- backlogs
+
+
+@cache
+def flood() -> CapacityResult:
+    """A message every two seconds for two hours, served in a second by one connection; at one hour 300 at once."""
+    times = [2.0 * t + 0.5 for t in range(3_600)] + [3_600.25] * 300
+    trace = pd.DataFrame({"domain": "busy.example", "time_s": times, "size_bytes": 0, "recipients": 1})
+    asked = Scenario(
+        population=Population.custom(
+            [{"domain": "busy.example", "hosts": [{"host": "mx", **QUICK, "accept_median_s": 1.0}]}]
+        ),
+        policy=DestinationControls(
+            default=Entry(domain="DEFAULT", max_host_concurrency=1, max_messages_per_connection=1_000)
+        ),
+        workload=Workload(trace=trace),
+        delivery=DeliverySwitches(dns_s=0.0),
+        acceptance=Sample([1.0]),
+        days=0.25,
+    )
+    return capacity(asked, replications=1, find_concurrency=False, jobs=1)
+
+
+def test_a_backlog_drains_from_its_event_on() -> None:
+    """300 / (1 - 0.5) = 600 s."""
+    [row] = flood().drain([(1.0, "flood")]).to_dict("records")
+    assert row["event"] == "flood"
+    assert row["level_before_messages"] == pytest.approx(0.5, abs=0.01)
+    assert row["peak_messages"] == 301
+    assert row["drain_s"] == pytest.approx(600, abs=3)
+    assert row["departed_per_s"] == pytest.approx(1.0, abs=0.02)
+    assert row["drained"] == 1
+
+
+def test_without_events_the_largest_backlog_is_told() -> None:
+    [row] = flood().drain().to_dict("records")
+    assert row["event"] == "largest backlog"
+    assert row["event_h"] == pytest.approx(1.0, abs=0.01)
+    assert row["peak_messages"] == 301
+
+
+def test_a_backlog_of_one_message_lasts_as_long_as_it_stays() -> None:
+    """A lone message in service for a second: the mean queue is near 0, which is where it is back."""
+    asked = replace(flood().scenario, workload=Workload(trace=flood().scenario.workload.trace.iloc[[0]]))  # type: ignore[union-attr]
+    [row] = capacity(asked, replications=1, find_concurrency=False, jobs=1).drain().to_dict("records")
+    assert row["peak_messages"] == 1
+    assert row["drain_s"] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_an_event_ends_the_backlog_of_the_one_before() -> None:
+    first, second = flood().drain([(1.05, "later"), (1.0, "flood")]).to_dict("records")
+    assert (first["event"], second["event"]) == ("flood", "later")
+    assert np.isnan(first["drain_s"])
+    assert first["drained"] == 0
+    assert second["level_before_messages"] < second["peak_messages"] < 301
+
+
+def test_an_event_outside_the_run_is_refused() -> None:
+    with pytest.raises(ScenarioError, match=r"hour of event 'outage' = 99.0; allowed: 0..2.0 h"):
+        flood().drain([(99.0, "outage")])
+
+
+def test_qshape_is_that_of_the_largest_backlog() -> None:
+    frame = flood().qshape()
+    assert frame.iloc[0]["T"] == flood().loads[0].queue.peak()[0]
+    assert frame["domain"].tolist() == ["TOTAL", "busy.example"]
+    assert flood().qshape(0.0)["T"].tolist() == [0]
+    assert flood().qshape_text().splitlines()[0].split()[0] == "T"
+
+
+# --- words and files
+
+
+def test_the_sentence_tells_the_peaks_and_the_limit() -> None:
+    result = made()
+    assert result.search is not None
+    assert result.search.found is not None
+    mean = {row["measure"]: float(row["value"]) for row in result.measures().to_dict("records")}
+    told = result.sentence()
+    assert told.startswith(f"At its busiest the gateway holds {mean['connections_peak']:,.0f} connections")
+    assert f"{mean['queue_messages_peak']:,.0f} messages in its queue" in told
+    assert (
+        f"; {result.search.found.limit} connections to busy.example keep 90 % of its busiest hour's mail within 12 s"
+        in told
+    )
+    assert f"(Erlang C says {result.search.erlang_limit})" in told
+
+
+def test_files_are_written_together_and_repeat(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        made().write(tmp_path / folder)
+    names = {p.name for p in (tmp_path / "a").iterdir()}
+    assert names == {
+        "measures.csv", "offered_load.csv", "concurrency.csv", "drain.csv", "qshape.csv", "timeline.csv",
+        "capacity.png", "meta.json",
+    }  # fmt: skip
+    assert all((tmp_path / "a" / n).read_bytes() == (tmp_path / "b" / n).read_bytes() for n in names)
+    assert json.loads((tmp_path / "a" / "meta.json").read_text())["target"] == "busy.example"
+    flood().write(tmp_path / "c")
+    assert not (tmp_path / "c" / "concurrency.csv").exists()
+
+
+def test_records_are_those_of_a_sink() -> None:
+    world = compile_world(scenario())
+    [(messages, connections)] = records_of_all([(world, 3)], 1, workers=1)
+    result = simulate(scenario(), seed=3, records=True)
+    assert isinstance(result._records, RecordSink)
+    assert np.array_equal(messages, result._records.message_rows())
+    assert np.array_equal(connections, result._records.connection_rows())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"replications": 0}, r"replications = 0; allowed: 1..10000"),
+        ({"percentile": 95}, r"percentile = 95; allowed: a share above 0 and below 1, such as 0.95"),
+        ({"within_s": 0}, r"within_s = 0; allowed: seconds, more than 0"),
+        ({"jobs": 0}, r"jobs = 0; allowed: 1 or more"),
+        ({"seed": -1}, r"seed = -1"),
+        ({"vary": "chanc"}, r"vary = 'chanc'; allowed: chance, chance and population. Did you mean 'chance'"),
+        ({"vary": "chance and population"}, r"allowed: chance, since this population was not drawn"),
+        ({"find_concurrency": "bussy.example"}, r"allowed: all, a provider \(big, none, own\).*Did you mean 'busy.ex"),
+    ],
+)
+def test_faults(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(ScenarioError, match=told):
+        capacity(scenario(), **{"replications": 1, "jobs": 1} | arguments)
+
+
+def test_a_destination_without_mail_and_a_limit_nobody_sought() -> None:
+    quiet = [*SPECS, {"domain": "quiet.example", "messages": 0}]
+    asked = scenario(population=Population.custom(quiet))
+    with pytest.raises(ScenarioError, match=r"'quiet.example'; allowed: a destination that mail is sent to"):
+        capacity(asked, replications=1, find_concurrency="quiet.example", jobs=1)
+    with pytest.raises(ScenarioError, match=r"no limit was sought"):
+        flood().concurrency()
+
+
+def test_it_is_a_public_name() -> None:
+    assert sim.capacity is capacity
