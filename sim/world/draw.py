@@ -81,11 +81,11 @@ def quota_walk(weights: Float, targets: Sequence[float] | Float, uniform: Float)
     total = float(weights.sum())
     if not len(weights) or wanted.sum() <= 0:
         return codes
-    left = wanted / wanted.sum() * total
+    lacking: list[float] = (wanted / wanted.sum() * total).tolist()
     order = np.lexsort((uniform, -weights))
     weighed = order[: np.count_nonzero(weights)]
     walked = weighed[: _walked(weights[weighed])]
-    left = _walk(weights, walked, left.tolist(), uniform, codes)
+    left = _walk(weights, walked, lacking, uniform, codes)
     rest = weighed[len(walked) :]
     _systematic(weights, rest[np.argsort(uniform[rest], kind="stable")], left, codes)
     idle = order[len(weighed) :]
