@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sim.formats.scenario_file import read_scenario
     from sim.scenario import Scenario
     from sim.studies.modes import modes
+    from sim.studies.whatif import whatif
     from sim.world.population import Population
     from sim.world.workload import Workload
 
@@ -36,6 +37,7 @@ __all__ = [
     "read_scenario",
     "simulate",
     "versions",
+    "whatif",
 ]
 
 _HOME = {
@@ -49,6 +51,7 @@ _HOME = {
     "read_scenario": "sim.formats.scenario_file",
     "simulate": "sim.delivery.simulate",
     "versions": "sim.about",
+    "whatif": "sim.studies.whatif",
 }
 
 

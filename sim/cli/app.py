@@ -15,6 +15,7 @@ from sim.cli.modes import modes_command
 from sim.cli.run import run_command
 from sim.cli.table_files import check_command, export_command, import_command
 from sim.cli.text import PipeClosedError
+from sim.cli.whatif import whatif_command
 from sim.errors import SimError
 
 #: Faults that are told after the first.
@@ -76,7 +77,9 @@ def main() -> None:
     """
 
 
-for command in (modes_command, run_command, expected_command, check_command, import_command, export_command):
+for command in (
+    modes_command, run_command, whatif_command, expected_command, check_command, import_command, export_command,
+):  # fmt: skip
     main.add_command(command)
 
 

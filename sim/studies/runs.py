@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from sim.delivery.simulate import run_world
 from sim.delivery.world import World
@@ -18,6 +18,8 @@ from sim.results.sinks import CountSink
 #: Called with (runs that are done, runs in all).
 RunsProgress = Callable[[int, int], None]
 Job = tuple[World, int]
+J = TypeVar("J")
+R = TypeVar("R")
 
 
 def replication_seed(seed: int, replication: int) -> int:
@@ -47,31 +49,45 @@ def run_all(
     workers : processes; None = the processors there are, 1 = this process alone.
     progress : called after each run.
     """
+    return each(_run, jobs, count, workers=workers, progress=progress)
+
+
+def each(
+    work: Callable[[J], R],
+    jobs: Iterable[J],
+    count: int,
+    *,
+    workers: int | None = None,
+    progress: RunsProgress | None = None,
+) -> list[R]:
+    """Do a piece of work for every job and return what comes of each, in the order given.
+
+    Parameters
+    ----------
+    work : a function of a module, so that a process can be told to call it.
+    jobs : taken one by one, so that making them goes on while others are worked on.
+    count, workers, progress : as for `run_all`.
+    """
     workers = min(default_jobs() if workers is None else workers, count)
-    results: list[dict[str, Any]] = []
-    for totals in _one_by_one(jobs) if workers <= 1 else _in_processes(jobs, workers):
-        results.append(totals)
+    results: list[R] = []
+    for result in map(work, jobs) if workers <= 1 else _in_processes(work, jobs, workers):
+        results.append(result)
         if progress is not None:
             progress(len(results), count)
     return results
 
 
-def _one_by_one(jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
-    for world, seed in jobs:
-        yield _run(world, seed)
-
-
-def _in_processes(jobs: Iterable[Job], workers: int) -> Iterator[dict[str, Any]]:
+def _in_processes(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> Iterator[R]:
     from collections import deque
     from concurrent.futures import Future
 
     from loky import ProcessPoolExecutor
 
     pool = ProcessPoolExecutor(max_workers=workers, timeout=60)
-    waiting: deque[Future[dict[str, Any]]] = deque()
+    waiting: deque[Future[R]] = deque()
     try:
-        for world, seed in jobs:
-            waiting.append(pool.submit(_run, world, seed))
+        for job in jobs:
+            waiting.append(pool.submit(work, job))
             # Some ahead keep the others busy while one run is long; all at once would keep every World in memory.
             if len(waiting) > 8 * workers:
                 yield waiting.popleft().result()
@@ -81,7 +97,8 @@ def _in_processes(jobs: Iterable[Job], workers: int) -> Iterator[dict[str, Any]]
         pool.shutdown(wait=True, kill_workers=True)
 
 
-def _run(world: World, seed: int) -> dict[str, Any]:
+def _run(job: Job) -> dict[str, Any]:
+    world, seed = job
     sink = CountSink(world.labels)
     facts = run_world(world, seed, sink)
     return Result(world.labels, sink).totals() | facts | {"delay_counts": sink.delays.counts()}
