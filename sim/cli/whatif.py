@@ -82,7 +82,8 @@ _NOTICES = (
 )
 _LEGEND = (
     "Messages are means over the replications, per cent are shares of all mail. A message parts ways when it bounces, "
-    "is in clear, or is a minute later in one run and not in the other; low and high: 95 % interval."
+    "is in clear, or is a minute later in one run and not in the other; the most harmed come first. low and high: 95 % "
+    "interval."
 )
 _NOTICES_LEGEND = (
     "Harmed: bounced by the change, or a minute or more later. Hours count from the change, which is the start of the "
@@ -195,8 +196,9 @@ def _tell(file: ScenarioFile, result: WhatIfResult, written: list[Path]) -> None
     _tell_notices(result)
     say()
     say(wrapped(_LEGEND))
-    for text in _caveats(file, result):
-        say(wrapped(text))
+    for text in (_pairing_sentence(result), *_caveats(file, result)):
+        if text:
+            say(wrapped(text))
     say(told(written, "--out DIR keeps all tables and the chart"))
 
 
@@ -218,6 +220,10 @@ def _tell_ranked(result: WhatIfResult) -> None:
         parting = frame[frame["part_ways_messages"] + frame["verified_gained_messages"] > 0]
         if parting.empty:
             continue
+        # Whom a change harms is asked first, and might be lost among those it serves.
+        parting = parting.sort_values(
+            ["harmed_messages", "part_ways_messages"], ascending=False, kind="stable", ignore_index=True
+        )
         say()
         say(table(rows_of(parting.head(_MOST)), (*heads, *columns)))
         if len(parting) > _MOST:
@@ -251,6 +257,15 @@ def rollback_sentence(result: WhatIfResult) -> str:
     )
 
 
+def _pairing_sentence(result: WhatIfResult) -> str:
+    """Say how much surer the differences are for the runs being paired."""
+    rows = [row for row in rows_of(result.measures()) if row["variance_saved"] is not None]
+    told = [f"{100 * row['variance_saved']:.0f} % ({row['measure']})" for row in rows if row["difference"]]
+    if not told:
+        return ""
+    return f"Both runs have the same chance; of the variance of a difference this saves {', '.join(told)}."
+
+
 def _pattern_sentences(result: WhatIfResult) -> list[str]:
     texts = []
     for row in rows_of(result.patterns):
@@ -264,8 +279,8 @@ def _pattern_sentences(result: WhatIfResult) -> list[str]:
             names = row["kept_by"].split()
             some = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
             text += (
-                f"; {counted(kept, 'destination')} of it ({share(row['kept_mail_share'])} %) keep their setting, ruled "
-                f"by {some}"
+                f"; {counted(kept, 'destination')} of it ({share(row['kept_mail_share'])} %) still follow entries of "
+                f"their own: {some}"
             )
         texts.append(f"{text}.")
     return texts

@@ -116,6 +116,8 @@ def _draw_kinds(sheet: Sheet, of: Kinds, left: float, height: float) -> None:
                 whisker(axes, low, high, y, 0.12)
             x = sign * (_end(row) + 0.05 * per_inch)
             axes.text(x, y, _number(row), ha="left" if sign > 0 else "right", va="center_baseline", fontsize=SMALL)
+        if not any(of[kind]["messages"] for kind in (better, worse)):
+            axes.text(0.06 * per_inch, y, "no difference", va="center_baseline", fontsize=SMALL, color=FAINT_INK)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_ylim(len(_ROWS) - 0.5, -0.5)
     axes.set_xticks([])
@@ -124,7 +126,13 @@ def _draw_kinds(sheet: Sheet, of: Kinds, left: float, height: float) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     zero = left + (0 - axes.get_xlim()[0]) / per_inch
-    sheet.text(left, sheet.top + 0.1, "Messages, and their share of injected mail", size=NORMAL, va="center_baseline")
+    sheet.text(
+        MARGIN,
+        sheet.top + 0.1,
+        "Messages of a run, and their share of injected mail",
+        size=NORMAL,
+        va="center_baseline",
+    )
     sheet.text(zero - 0.06, sheet.top + 0.42, "← better than today", ha="right", va="center_baseline", color=FAINT_INK)
     sheet.text(zero + 0.06, sheet.top + 0.42, "worse than today →", va="center_baseline", color=FAINT_INK)
 
@@ -167,7 +175,7 @@ def _draw_where(sheet: Sheet, shown: DataFrame, left: float, height: float) -> N
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_yticks(range(rows), names)
     axes.set_xticks([])
-    axes.set_xlabel("messages, mean over the replications")
+    axes.set_xlabel("messages of a run")
     axes.tick_params(axis="y", length=0)
     axes.spines["bottom"].set_visible(False)
 

@@ -175,11 +175,11 @@ def counts_of(old: Columns, new: Columns, is_kind: dict[str, Bools]) -> list[Flo
     for kind in MAIN_KINDS:
         columns[f"main_{kind}"] = (left & is_kind[kind]).astype(np.float64)
         left &= ~is_kind[kind]
-    # What goes better than before had its reason before.
+    # What goes better than before had its reason before; mail that only changes its clothes had none.
     eased = is_kind["newly_delivered"] | is_kind["sooner"]
     reason = np.where(eased, old["reason"], new["reason"])
-    parts = is_kind["part_ways"]
-    return [*(columns[name] for name in COUNTS), *((parts & (reason == r)).astype(np.float64) for r in Reason)]
+    held = eased | is_kind["harmed"]
+    return [*(columns[name] for name in COUNTS), *((held & (reason == r)).astype(np.float64) for r in Reason)]
 
 
 def _grouped(code: Ints, names: Sequence[str], counts: list[Floats]) -> dict[str, Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,7 +174,8 @@ def _changes(before: Scenario, after: Scenario, **asked: Any) -> str:
     if asked["to"] is not None:
         parts.append("The other scenario")
     if asked["policy"] is not None:
-        parts.append("The other table")
+        rows = getattr(asked["policy"], "rows", ())
+        parts.append(f"The table {Path(rows[0].file).name}" if rows else "The other table")
     groups: dict[Setting | None, list[str]] = {}
     for pattern, spelling in (asked["set"] or {}).items():
         named = {EVERYTHING: "all mail", DEFAULT: "DEFAULT"}.get(pattern_name(pattern), pattern.strip())

@@ -16,9 +16,9 @@ from sim.files import write_together
 from sim.results import findings
 from sim.results.intervals import across
 from sim.scenario import Scenario
-from sim.studies import whatif_words
 from sim.studies.notices import ALERT, BOUNCE, CHANNELS, NOBODY
 from sim.studies.parting import COUNTS, KINDS, MAIN_KINDS, MEASURES, Parting
+from sim.studies.whatif_words import Facts, sentence
 from sim.terms import Fate, Reason
 
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class WhatIfResult:
 
     def sentence(self) -> str:
         """Return the answer in one sentence, without a full stop."""
-        return whatif_words.sentence(self)
+        return sentence(self._facts)
 
     def title(self) -> str:
         """Return the sentence's short form, for a chart: clear text and bounces alone, where there are any."""
-        return whatif_words.sentence(self, short=True)
+        return sentence(self._facts, short=True)
 
     def caption(self) -> str:
         """Return what varied and how much, and what stood still."""
@@ -90,10 +90,21 @@ class WhatIfResult:
         """Messages injected, by replication."""
         return np.array([part.fates[..., 0].sum() for part in self.parts], dtype=np.float64)
 
-    @property
-    def same_worlds(self) -> bool:
-        """Whether the change asks nothing new of any destination, so that the two runs are one and the same."""
-        return all(before == after for before, after in self.meta["world_hashes"])
+    @cached_property
+    def _facts(self) -> Facts:
+        kinds = self.kinds()
+        first = [part.first_bounce_us / 1e6 for part in self.parts if part.first_bounce_us >= 0]
+        minutes = self._totals[:, [_AT["later_min"], _AT["sooner_min"]]].mean(axis=0)
+        return Facts(
+            change=self.meta["change"],
+            days=self.meta["days"],
+            injected=float(self.injected.sum()),
+            same_worlds=all(before == after for before, after in self.meta["world_hashes"]),
+            messages=dict(zip(kinds["kind"], kinds["messages"].tolist(), strict=True)),
+            share=dict(zip(kinds["kind"], kinds["share"].tolist(), strict=True)),
+            minutes=dict(zip(("later", "sooner"), minutes.tolist(), strict=True)),
+            first_bounce_s=float(np.mean(first)) if first else None,
+        )
 
     def directions(self) -> DataFrame:
         """Return one row a (fate before, fate after), both directions.
@@ -172,8 +183,8 @@ class WhatIfResult:
 
         Columns: domain; messages (those injected to it, of replications in which something differs), then
         part_ways_messages, newly_bounced_messages, ... harmed_messages, later_min and sooner_min (added and saved
-        minutes of mail that is a minute or more later or sooner), main_reason (of mail that parts ways: what kept it
-        from being sent at first, before or after).
+        minutes of mail that is a minute or more later or sooner), main_reason (what keeps harmed mail from being sent
+        after the change, or kept eased mail before; empty where neither is).
         """
         return self._ranked("domains", ["domain"])
 
