@@ -26,7 +26,7 @@ from sim.cli.options import (
     seed_option,
 )
 from sim.cli.output import Output, progress
-from sim.cli.text import Column, count, counted, rows_of, say, say_json, share, table, wrapped
+from sim.cli.text import WIDTH, Column, count, counted, rows_of, say, say_json, share, table, wrapped
 from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ _COUNTS = (
     Column("verified_gained_messages", "verified\ngained", _messages),
     Column("main_reason", "main reason"),
 )
+#: What a table that is too wide does without, first to last.
+_SPARE = ("part_ways_messages", "later_min", "sooner_messages", "main_reason", "verified_gained_messages")
 _DIRECTIONS = (
     Column("before", "fate today"),
     Column("after", "fate after the change"),
@@ -225,10 +227,21 @@ def _tell_ranked(result: WhatIfResult) -> None:
             ["harmed_messages", "part_ways_messages"], ascending=False, kind="stable", ignore_index=True
         )
         say()
-        say(table(rows_of(parting.head(_MOST)), (*heads, *columns)))
+        say(_fitting(rows_of(parting.head(_MOST)), heads, columns))
         if len(parting) > _MOST:
             rest = counted(len(parting) - _MOST, f"more {name}")
             say(f"{rest}: by_{'domain' if name == 'destination' else 'entry'}.csv of --out DIR.")
+
+
+def _fitting(rows: list[dict[str, Any]], heads: Sequence[Column], columns: Sequence[Column]) -> str:
+    """Lay out a table without the columns that matter least, where all are wider than a line."""
+    shown = list(columns)
+    spare = [column for key in _SPARE for column in columns if column.key == key]
+    while True:
+        text = table(rows, (*heads, *shown))
+        if not spare or max(map(len, text.splitlines())) <= WIDTH:
+            return text
+        shown.remove(spare.pop(0))
 
 
 def _tell_notices(result: WhatIfResult) -> None:

@@ -102,7 +102,7 @@ def _draw_kinds(sheet: Sheet, of: Kinds, left: float, height: float) -> None:
             ends[side] = max(ends[side], _end(row))
             rooms[side] = max(rooms[side], text_width(_number(row), SMALL) + 0.12 if row["messages"] else 0.0)
     # Both directions have their place, whether anything goes there or not.
-    rooms = {side: max(room, text_width("worse than today", SMALL) / 2 + 0.1) for side, room in rooms.items()}
+    rooms = {side: max(room, 0.9) for side, room in rooms.items()}
     per_inch = (sum(ends.values()) or 1.0) / (_LEFT_WIDTH - sum(rooms.values()))
     axes.set_xlim(-ends["better"] - rooms["better"] * per_inch, ends["worse"] + rooms["worse"] * per_inch)
     for y, (_, better, worse, colour) in enumerate(_ROWS):
@@ -125,7 +125,6 @@ def _draw_kinds(sheet: Sheet, of: Kinds, left: float, height: float) -> None:
     axes.tick_params(axis="y", length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    zero = left + (0 - axes.get_xlim()[0]) / per_inch
     sheet.text(
         MARGIN,
         sheet.top + 0.1,
@@ -133,8 +132,10 @@ def _draw_kinds(sheet: Sheet, of: Kinds, left: float, height: float) -> None:
         size=NORMAL,
         va="center_baseline",
     )
-    sheet.text(zero - 0.06, sheet.top + 0.42, "← better than today", ha="right", va="center_baseline", color=FAINT_INK)
-    sheet.text(zero + 0.06, sheet.top + 0.42, "worse than today →", va="center_baseline", color=FAINT_INK)
+    sheet.text(left, sheet.top + 0.42, "← better than today", va="center_baseline", color=FAINT_INK)
+    sheet.text(
+        left + _LEFT_WIDTH, sheet.top + 0.42, "worse than today →", va="center_baseline", color=FAINT_INK, ha="right"
+    )
 
 
 def _end(row: Mapping[str, Any]) -> float:

@@ -76,6 +76,7 @@ class Parting:
 
     Attributes
     ----------
+    differing : messages that differ in anything that is recorded, be it by a microsecond.
     fates : (5, 5, 2) messages and recipients by fate before and fate after.
     measures : (M, 2) `MEASURES` before and after.
     domains, providers, entries : rows by name; a row has `COUNTS`, then the reason by code. Only destinations where
@@ -86,6 +87,7 @@ class Parting:
     first_bounce_us : when the first newly bounced message bounces; -1: none does.
     """
 
+    differing: int
     fates: Ints
     measures: Floats
     domains: dict[str, Floats]
@@ -124,6 +126,7 @@ def part(pair: Pair) -> Parting:
     loss_us = np.where(new["bounce"] == Bounce.EXPIRED_TIME, lapse_us, new["done_us"])[lost]
     by_domain = _grouped(destination, before.domains, counts)
     return Parting(
+        differing=int(np.logical_or.reduce([old[column] != new[column] for column in MESSAGE_COLUMNS]).sum()),
         fates=_fates(old, new),
         measures=np.stack([_measures(run, old, new) for run in (old, new)], axis=1),
         domains={name: row for name, row in by_domain.items() if row[1 : len(COUNTS)].any()},

@@ -86,7 +86,7 @@ def whatif(
     >>> clear = {"host": "mx.a.gov", "not_offered_rate": 1.0}
     >>> people = Population.custom([{"domain": "a.gov", "messages": 9, "hosts": [clear]}])
     >>> print(whatif(Scenario(population=people), set={"*.gov": "required"}, replications=1, jobs=1).sentence())
-    Requiring TLS for *.gov keeps 7 messages a day out of the clear (100 % of all mail) and bounces 7 that are ...
+    Requiring TLS for *.gov keeps 8 messages a day out of the clear (100 % of all mail; 8 by bouncing) and bounces 8 ...
     """
     _check(replications, jobs, vary)
     check_seed(seed)

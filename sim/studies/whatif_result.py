@@ -99,9 +99,10 @@ class WhatIfResult:
             change=self.meta["change"],
             days=self.meta["days"],
             injected=float(self.injected.sum()),
-            same_worlds=all(before == after for before, after in self.meta["world_hashes"]),
+            differing=sum(part.differing for part in self.parts),
             messages=dict(zip(kinds["kind"], kinds["messages"].tolist(), strict=True)),
             share=dict(zip(kinds["kind"], kinds["share"].tolist(), strict=True)),
+            clear_bounced=float(np.mean([part.fates[Fate.IN_CLEAR, Fate.BOUNCED, 0] for part in self.parts])),
             minutes=dict(zip(("later", "sooner"), minutes.tolist(), strict=True)),
             first_bounce_s=float(np.mean(first)) if first else None,
         )

@@ -17,8 +17,9 @@ class Facts:
     change : the subject of the sentence.
     days : arrival window; from one day on, messages are told a day.
     injected : messages injected in all replications.
-    same_worlds : whether both runs are one and the same.
+    differing : messages that differ in anything, in all replications.
     messages, share : by kind of difference, messages of a run and their share of those injected.
+    clear_bounced : messages of a run that bounce instead of travelling in clear.
     minutes : by kind, minutes that *later* and *sooner* mail gains or loses in a run.
     first_bounce_s : mean time of the first newly bounced message, where there is one.
     """
@@ -26,9 +27,10 @@ class Facts:
     change: str
     days: float
     injected: float
-    same_worlds: bool
+    differing: int
     messages: Mapping[str, float]
     share: Mapping[str, float]
+    clear_bounced: float
     minutes: Mapping[str, float]
     first_bounce_s: float | None
 
@@ -43,8 +45,8 @@ def sentence(facts: Facts, *, short: bool = False) -> str:
     """
     if not facts.injected:
         return f"{facts.change} was not tried: no mail was injected"
-    if facts.same_worlds:
-        return f"{facts.change} changes nothing: every destination is asked for what it is asked for today"
+    if not facts.differing:
+        return f"{facts.change} changes nothing: every message goes exactly as it goes today"
     said = _clauses(facts, _MAIN) if short else []
     said = said or _clauses(facts, (*_MAIN, *_BESIDE))
     if not said:
@@ -55,7 +57,7 @@ def sentence(facts: Facts, *, short: bool = False) -> str:
 
 
 _MAIN = (
-    ("clear_avoided", "keeps {n} out of the clear ({share} of all mail)"),
+    ("clear_avoided", "keeps {n} out of the clear ({share} of all mail{bounced})"),
     ("clear_added", "puts {n} into clear text that are not today ({share})"),
     ("newly_bounced", "bounces {n} that are delivered today ({share}), the first after {first}"),
     ("newly_delivered", "delivers {n} that bounce today ({share})"),
@@ -71,17 +73,19 @@ _BESIDE = (
 def _clauses(facts: Facts, forms: tuple[tuple[str, str], ...]) -> list[str]:
     """Return what is to be said of each kind that there is; the first number carries the unit."""
     unit = "messages a day" if facts.days >= 1 else "messages"
+    days = max(facts.days, 1.0)
     clauses: list[str] = []
     for kind, form in forms:
         messages = facts.messages[kind]
         if not messages:
             continue
-        number = _number(messages / max(facts.days, 1.0))
+        number = _number(messages / days)
         named = number if clauses else f"{number} {unit if number != '1' else unit.replace('messages', 'message')}"
         clauses.append(
             form.format(
                 n=named,
                 share=f"{percent(facts.share[kind])} %",
+                bounced=f"; {_number(facts.clear_bounced / days)} by bouncing" if facts.clear_bounced else "",
                 first=duration(facts.first_bounce_s or 0.0),
                 mean=duration(60 * facts.minutes.get(kind, 0.0) / messages),
             )
