@@ -73,7 +73,7 @@ def main() -> None:
     """Simulate a mail gateway's outbound delivery under each TLS setting of its Destination Controls.
 
     Begin with `tlssim modes`: the same mail under each of the six settings. Then check your own table with
-    `tlssim check FILE`, and run it with `tlssim run SCENARIO.toml`.
+    `tlssim check FILE`, run it with `tlssim run SCENARIO.toml`, and try a change of it with `tlssim whatif`.
     """
 
 

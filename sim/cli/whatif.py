@@ -30,7 +30,9 @@ from sim.cli.text import WIDTH, Column, count, counted, rows_of, say, say_json, 
 from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
+    from sim.formats.destination_controls import Policy
     from sim.formats.scenario_file import ScenarioFile
+    from sim.policy.destinations import DestinationControls
     from sim.studies.whatif_result import WhatIfResult
 
 _MOST = 10
@@ -100,7 +102,9 @@ _NOTICES_LEGEND = (
                    "bank.example=required, DEFAULT=preferred, '*=no' (every entry and DEFAULT). Settings: no, "
                    "preferred, required, preferred_verify, required_verify, required_verify_hosted, "
                    "default.")  # fmt: skip
-@click.option("--to-policy", metavar="FILE", help="Put this table in place of today's (with --profiles).")
+@click.option(
+    "--to-policy", metavar="FILE", help="Put this table in place of today's; it has today's profiles, or --profiles."
+)
 @click.option("--minimum-tls", metavar="VERSION", help="Accept no TLS version below: 1.0, 1.1, 1.2, 1.3.")
 @click.option("--sender", metavar="NAME", help="Put this sender in place of today's.")
 @population_options
@@ -143,6 +147,7 @@ def whatif_command(
         # The profiles belong to both tables; without --policy, to the new one alone.
         beside = profiles if world["policy"] is not None or to_policy is None else None
         file = scenario_of(profiles=beside, **world)
+        table = None if to_policy is None else _other_table(to_policy, profiles, file.scenario.policy)
         from sim.studies.whatif import whatif
 
         runs = replications or file.replications or 5
@@ -150,7 +155,7 @@ def whatif_command(
             result = whatif(
                 file.scenario,
                 set=settings or None,
-                policy=None if to_policy is None else policy_of(to_policy, profiles),
+                policy=table,
                 minimum_tls=minimum_tls,
                 sender=sender,
                 replications=runs,
@@ -164,6 +169,16 @@ def whatif_command(
             say_json(_document(file, result, written))
         else:
             _tell(file, result, written)
+
+
+def _other_table(path: str, profiles: str | None, today: DestinationControls) -> Policy:
+    """Read the table of --to-policy, with the bounce profiles given or else today's."""
+    if profiles is not None:
+        return policy_of(path, profiles)
+    from sim.formats.bounce_profiles import BounceProfiles
+    from sim.formats.destination_controls import Policy
+
+    return Policy.read(path, profiles=BounceProfiles(dict(today.profiles), today.host_retry))
 
 
 def settings_of(typed: Sequence[str]) -> dict[str, str]:
@@ -190,8 +205,10 @@ def _tell(file: ScenarioFile, result: WhatIfResult, written: list[Path]) -> None
     say(wrapped(f"{file.source}: {result.caption()}"))
     for text in _pattern_sentences(result):
         say(wrapped(text))
-    if sentence := account_sentence(file.scenario.policy):
-        say(wrapped(sentence))
+    tables = {policy_file(policy): policy for policy in (result.before.policy, result.after.policy)}
+    for name, policy in tables.items():
+        if sentence := account_sentence(policy):
+            say(wrapped(f"{name}: {sentence[0].lower()}{sentence[1:]}"))
     say()
     say(table([row for row in rows_of(result.directions()) if row["messages"]], _DIRECTIONS))
     _tell_ranked(result)
@@ -266,14 +283,17 @@ def rollback_sentence(result: WhatIfResult) -> str:
     return (
         f"Rollback: undone by hour {at['roll_back_by_h']:.1f} the change loses no mail; about then "
         f"{_messages(max(float(row['extra_waiting_messages']), 0.0)) or 'no'} more messages wait than today. The first "
-        f"lapse at hour {at['loss_begins_h']:.1f}, the first bounce comes at hour {at['first_bounce_h']:.1f}."
+        f"lapse at hour {at['loss_begins_h']:.1f}, the first bounce comes at hour {at['first_bounce_h']:.1f}, the "
+        "earliest of all replications."
     )
 
 
 def _pairing_sentence(result: WhatIfResult) -> str:
     """Say how much surer the differences are for the runs being paired."""
     rows = [row for row in rows_of(result.measures()) if row["variance_saved"] is not None]
-    told = [f"{100 * row['variance_saved']:.0f} % ({row['measure']})" for row in rows if row["difference"]]
+    told = [
+        f"{100 * row['variance_saved']:.0f} % ({row['measure']})" for row in rows if abs(row["variance_saved"]) >= 0.005
+    ]
     if not told:
         return ""
     return f"Both runs have the same chance; of the variance of a difference this saves {', '.join(told)}."
@@ -292,8 +312,8 @@ def _pattern_sentences(result: WhatIfResult) -> list[str]:
             names = row["kept_by"].split()
             some = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
             text += (
-                f"; {counted(kept, 'destination')} of it ({share(row['kept_mail_share'])} %) still follow entries of "
-                f"their own: {some}"
+                f"; more specific entries still rule {counted(kept, 'destination')} of it "
+                f"({share(row['kept_mail_share'])} %): {some}"
             )
         texts.append(f"{text}.")
     return texts

@@ -82,7 +82,11 @@ def whatif(kinds: DataFrame, where: DataFrame, *, title: str, caption: str = "")
     rest = len(where) - len(shown)
     notes += [f"{rest:,} more places are not drawn."] if rest > 0 else []
     of: Kinds = {row["kind"]: {str(k): v for k, v in row.items()} for row in kinds.to_dict("records")}
-    notes += ["Whiskers: intervals of the shares."] if kinds["low"].notna().any() else []
+    notes += (
+        ["Whiskers: intervals of the shares, where they are wider than their line."]
+        if kinds["low"].notna().any()
+        else []
+    )
     sheet = Sheet(title, " ".join(note for note in (caption, *notes) if note), _HEAD + inner + 0.5)
     label = max(text_width(line) for name, *_ in _ROWS for line in name.split("\n"))
     left = MARGIN + label + 0.1

@@ -90,33 +90,13 @@ def whatif(
     """
     _check(replications, jobs, vary)
     check_seed(seed)
-    after = _changed(scenario, set=set, policy=policy, minimum_tls=minimum_tls, sender=sender, to=to)
-    changes = _changes(scenario, after, set=set, policy=policy, minimum_tls=minimum_tls, sender=sender, to=to)
+    change = _Change(set or {}, policy, minimum_tls, sender, to)
+    after = change.applied(scenario)
     redraws = vary == CHANCE_AND_POPULATION and scenario.population.drawn_by is not None
     runs = _Pairs(scenario, after, seed, replications, redraws)
     parted = each(part, runs.jobs(), replications, workers=jobs, progress=progress)
-    population = scenario.population
-    meta = {
-        "change": changes,
-        "seed": seed,
-        "replications": replications,
-        "vary": CHANCE_AND_POPULATION if redraws else CHANCE,
-        "population": population.name,
-        "population_seed": population.seed,
-        "population_hash": population.hash,
-        "weighting": population.weighting,
-        "domains": len(population.domains),
-        "days": scenario.days,
-        "until_s": scenario.until_s,
-        "policy_hashes": [scenario.policy.hash, after.policy.hash],
-        "world_hashes": runs.hashes,
-        "senders": [scenario.sender, after.sender],
-        "tls_alert_on": _alerts(after.policy),
-        "longest_wait_s": max(after.policy.host_retry.waits_s()),
-        "version": __version__,
-    }
-    patterns = patterns_frame(scenario, after, set or {})
-    return WhatIfResult(scenario, after, tuple(parted), patterns, meta)
+    meta = {"change": change.words(scenario, after)} | runs.meta()
+    return WhatIfResult(scenario, after, tuple(parted), patterns_frame(scenario, after, change.set), meta)
 
 
 def _check(replications: object, jobs: object, vary: str) -> None:
@@ -129,26 +109,50 @@ def _check(replications: object, jobs: object, vary: str) -> None:
         raise ScenarioError(complaint("vary", vary, _VARY))
 
 
-def _changed(
-    scenario: Scenario,
-    *,
-    set: Settings | None,  # noqa: A002
-    policy: DestinationControls | None,
-    minimum_tls: TlsVersion | str | None,
-    sender: str | None,
-    to: Scenario | None,
-) -> Scenario:
-    if not set and policy is None and minimum_tls is None and sender is None and to is None:
-        raise ScenarioError(complaint("change", "none", "at least one of set, policy, minimum_tls, sender, to"))
-    after = scenario if to is None else to
-    if to is not None and to.population.hash != scenario.population.hash:
-        same = f"a scenario with the population of today, {scenario.population.name} ({scenario.population.hash})"
-        raise ScenarioError(complaint("to", f"{to.population.name} ({to.population.hash})", same))
-    table = (after.policy if policy is None else policy).with_tls(set or {})
-    after = replace(after, policy=table, population=scenario.population)
-    if sender is not None:
-        after = replace(after, sender=sender)
-    return after if minimum_tls is None else replace(after, minimum_tls=tls_version_of(minimum_tls))
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is asked for, as `whatif` takes it."""
+
+    set: Settings
+    policy: DestinationControls | None
+    minimum_tls: TlsVersion | str | None
+    sender: str | None
+    to: Scenario | None
+
+    def applied(self, today: Scenario) -> Scenario:
+        """Return the scenario after the change."""
+        if not self.set and all(v is None for v in (self.policy, self.minimum_tls, self.sender, self.to)):
+            raise ScenarioError(complaint("change", "none", "at least one of set, policy, minimum_tls, sender, to"))
+        after = today if self.to is None else self.to
+        people, theirs = today.population, after.population
+        if theirs.hash != people.hash:
+            same = f"a scenario with the population of today, {people.name} ({people.hash})"
+            raise ScenarioError(complaint("to", f"{theirs.name} ({theirs.hash})", same))
+        table = (after.policy if self.policy is None else self.policy).with_tls(self.set)
+        after = replace(after, policy=table, population=people)
+        if self.sender is not None:
+            after = replace(after, sender=self.sender)
+        return after if self.minimum_tls is None else replace(after, minimum_tls=tls_version_of(self.minimum_tls))
+
+    def words(self, before: Scenario, after: Scenario) -> list[str]:
+        """Say what changes, each as the subject of a sentence."""
+        parts = ["The other scenario"] if self.to is not None else []
+        if self.policy is not None:
+            rows = getattr(self.policy, "rows", ())
+            parts.append(f"The table {Path(rows[0].file).name}" if rows else "The other table")
+        groups: dict[Setting | None, list[str]] = {}
+        for pattern, spelling in self.set.items():
+            named = {EVERYTHING: "all mail", DEFAULT: "DEFAULT"}.get(pattern_name(pattern), pattern.strip())
+            groups.setdefault(setting_of(pattern, spelling), []).append(named)
+        for setting, names in groups.items():
+            rest = len(names) - _MOST_NAMED
+            shown = names[:_MOST_NAMED] + ([f"{rest:,} more"] if rest > 0 else [])
+            parts.append(f"{_ASKED[setting]} for {_listed(shown)}")
+        if self.minimum_tls is not None:
+            parts.append(f"Accepting TLS from {after.lowest_tls} on instead of {before.lowest_tls}")
+        if self.sender is not None:
+            parts.append(f"The sender {after.sender} in place of {before.sender}")
+        return parts
 
 
 def tls_version_of(spelling: TlsVersion | str) -> TlsVersion:
@@ -166,30 +170,6 @@ def tls_version_of(spelling: TlsVersion | str) -> TlsVersion:
         if wanted in (version.label.lower(), version.label.lower().removeprefix("tlsv"), version.key):
             return version
     raise ScenarioError(complaint("minimum_tls", spelling, [version.label for version in TlsVersion]))
-
-
-def _changes(before: Scenario, after: Scenario, **asked: Any) -> str:
-    """Say what changes, as the subject of a sentence."""
-    parts = []
-    if asked["to"] is not None:
-        parts.append("The other scenario")
-    if asked["policy"] is not None:
-        rows = getattr(asked["policy"], "rows", ())
-        parts.append(f"The table {Path(rows[0].file).name}" if rows else "The other table")
-    groups: dict[Setting | None, list[str]] = {}
-    for pattern, spelling in (asked["set"] or {}).items():
-        named = {EVERYTHING: "all mail", DEFAULT: "DEFAULT"}.get(pattern_name(pattern), pattern.strip())
-        groups.setdefault(setting_of(pattern, spelling), []).append(named)
-    for setting, names in groups.items():
-        rest = len(names) - _MOST_NAMED
-        shown = names[:_MOST_NAMED] + ([f"{rest:,} more"] if rest > 0 else [])
-        parts.append(f"{_ASKED[setting]} for {_listed(shown)}")
-    if asked["minimum_tls"] is not None:
-        parts.append(f"Accepting {after.lowest_tls} at the lowest, not {before.lowest_tls},")
-    if asked["sender"] is not None:
-        parts.append(f"The sender {after.sender} in place of {before.sender}")
-    first, *others = parts
-    return _listed([first, *(p[0].lower() + p[1:] for p in others)])
 
 
 def _listed(names: list[str]) -> str:
@@ -211,6 +191,28 @@ class _Pairs:
     replications: int
     redraws: bool
     hashes: list[list[str]] = field(default_factory=list)
+
+    def meta(self) -> dict[str, Any]:
+        """Return what a result says of where it came from, once all pairs are made."""
+        population, after = self.before.population, self.after
+        return {
+            "seed": self.seed,
+            "replications": self.replications,
+            "vary": CHANCE_AND_POPULATION if self.redraws else CHANCE,
+            "population": population.name,
+            "population_seed": population.seed,
+            "population_hash": population.hash,
+            "weighting": population.weighting,
+            "domains": len(population.domains),
+            "days": self.before.days,
+            "until_s": self.before.until_s,
+            "policy_hashes": [self.before.policy.hash, after.policy.hash],
+            "world_hashes": self.hashes,
+            "senders": [self.before.sender, after.sender],
+            "tls_alert_on": _alerts(after.policy),
+            "longest_wait_s": max(after.policy.host_retry.waits_s()),
+            "version": __version__,
+        }
 
     def jobs(self) -> Iterator[Pair]:
         worlds: tuple[World, World] | None = None

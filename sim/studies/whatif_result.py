@@ -96,7 +96,7 @@ class WhatIfResult:
         first = [part.first_bounce_us / 1e6 for part in self.parts if part.first_bounce_us >= 0]
         minutes = self._totals[:, [_AT["later_min"], _AT["sooner_min"]]].mean(axis=0)
         return Facts(
-            change=self.meta["change"],
+            changes=self.meta["change"],
             days=self.meta["days"],
             injected=float(self.injected.sum()),
             differing=sum(part.differing for part in self.parts),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.results.findings import duration, percent
@@ -14,7 +14,7 @@ class Facts:
 
     Attributes
     ----------
-    change : the subject of the sentence.
+    changes : each the subject of a sentence.
     days : arrival window; from one day on, messages are told a day.
     injected : messages injected in all replications.
     differing : messages that differ in anything, in all replications.
@@ -24,7 +24,7 @@ class Facts:
     first_bounce_s : mean time of the first newly bounced message, where there is one.
     """
 
-    change: str
+    changes: Sequence[str]
     days: float
     injected: float
     differing: int
@@ -43,17 +43,19 @@ def sentence(facts: Facts, *, short: bool = False) -> str:
     facts : of which it speaks.
     short : leave out what is said beside clear text and bounces, where there are any.
     """
+    first, *others = facts.changes
+    change = ", ".join([first, *(text[0].lower() + text[1:] for text in others)]) + (": this" if others else "")
     if not facts.injected:
-        return f"{facts.change} was not tried: no mail was injected"
+        return f"{change} was not tried: no mail was injected"
     if not facts.differing:
-        return f"{facts.change} changes nothing: every message goes exactly as it goes today"
+        return f"{change} changes nothing: every message goes exactly as it goes today"
     said = _clauses(facts, _MAIN) if short else []
     said = said or _clauses(facts, (*_MAIN, *_BESIDE))
     if not said:
-        return f"{facts.change} moves no message: none bounces, is in clear or waits a minute that does not today"
-    *first, last = said
-    comma = "," if len(first) > 1 or any(", " in clause for clause in first) else ""
-    return f"{facts.change} {', '.join(first)}{comma} and {last}" if first else f"{facts.change} {last}"
+        return f"{change} moves no message: none bounces, is in clear or waits a minute that does not today"
+    *clauses, last = said
+    comma = "," if len(clauses) > 1 or any(", " in clause for clause in clauses) else ""
+    return f"{change} {', '.join(clauses)}{comma} and {last}" if clauses else f"{change} {last}"
 
 
 _MAIN = (

@@ -201,8 +201,8 @@ def test_required_bounces_exactly_the_mail_of_a_domain_without_starttls() -> Non
     assert result.by_domain()["domain"].tolist() == ["clear.example"]
     assert result.by_domain()["main_reason"].tolist() == ["starttls-not-supported"]
     assert result.sentence() == (
-        "Requiring TLS for all mail keeps 2 messages a day out of the clear (50 % of all mail; 2 by bouncing) and bounces "
-        "2 that are delivered today (50 %), the first after 3 days"
+        "Requiring TLS for all mail keeps 2 messages a day out of the clear (50 % of all mail; 2 by bouncing) and "
+        "bounces 2 that are delivered today (50 %), the first after 3 days"
     )
     # The first message meets a failed negotiation at once; each lapses 72 h after it came and bounces when a probe
     # falls due.
@@ -299,7 +299,7 @@ def test_another_minimum_of_tls() -> None:
     result = whatif(scenario, minimum_tls="1.3", replications=1, jobs=1)
     assert result.after.minimum_tls is TlsVersion.TLS_1_3
     assert result.by_domain()["domain"].tolist() == ["old.example"]
-    assert result.sentence().startswith("Accepting TLSv1.3 at the lowest, not TLSv1.2, bounces 1 message a day")
+    assert result.sentence().startswith("Accepting TLS from TLSv1.3 on instead of TLSv1.2 bounces 1 message a day")
 
 
 def test_a_pattern_says_what_it_reaches_and_what_keeps_out() -> None:
@@ -314,8 +314,8 @@ def test_a_pattern_says_what_it_reaches_and_what_keeps_out() -> None:
     assert told["mail_share"].tolist() == pytest.approx([0.6, 0, 0.3, 0.1])
     assert told["kept_destinations"].tolist() == [1, 0, 0, 0]
     assert told["kept_by"].tolist() == ["b.gov", "", "", ""]
-    assert result.meta["change"] == (
-        "Requiring TLS for *.gov and *.com, preferring TLS for b.gov and turning TLS off for DEFAULT"
+    assert result.sentence().startswith(
+        "Requiring TLS for *.gov and *.com, preferring TLS for b.gov, turning TLS off for DEFAULT: this keeps "
     )
 
 
