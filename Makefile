@@ -17,11 +17,11 @@ SHELL := /bin/sh
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(READY)-run ## the same mail under each TLS setting, then the example scenario; results in out/
+run: $(READY)-run ## the same mail under each TLS setting, then the example scenario; results in out/ (about a minute)
 	$(BIN)/tlssim modes --out $(OUT)
 	$(BIN)/tlssim run data/examples/scenario.toml --out $(OUT)/run
 
-test: $(READY)-test ## everything: tests, lint, types, floors (PYTEST_ARGS= adds options)
+test: $(READY)-test ## everything: tests, lint, types, floors; PYTEST_ARGS= adds options (about 5 minutes)
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 lint: $(READY)-test ## style and floors

@@ -82,18 +82,18 @@ def decision_matrix() -> Figure:
     never = [name for j, name in enumerate(columns) if not any("clear" in row[j] for row in words)]
     where = [name for name, row in zip(rows, words, strict=True) if "clear" in row[Setting.PREFERRED]]
     demands = esa.tables().demand.tolist()
-    marks: Counter[str] = Counter()
-    for _, demand, switch in esa.unsettled():
-        marks[switch] += demands.count(demand)
+    marks: Counter[tuple[str, ...]] = Counter()
+    for _, demand, switches in esa.unsettled():
+        marks[switches] += demands.count(demand)
     title = (
         f"{', '.join(never[:-1])} and {never[-1]} never send in clear; Preferred does where STARTTLS is "
         f"{', '.join(where[:-1])} or {where[-1]}"
     )
     note = (
         f"Rows: what one connection to one MX host shows. ?: no source settles the cell ({marks.total()} of "
-        f"{len(Seen) * len(Setting)}); in {marks['tls_failure_next_mx']} of these it is settled that mail is not sent, "
-        "and open whether the next MX host is tried at once. name mismatch, verified: by the setting's own rule of "
-        "names. clear, 2nd try: the same host at once, without STARTTLS. Source: Cisco tech note 118955."
+        f"{len(Seen) * len(Setting)}); in {marks['tls_failure_next_mx',]} of these it is settled that mail is not "
+        "sent, and open whether the next MX host is tried at once. name mismatch, verified: by the setting's own rule "
+        "of names. clear, 2nd try: the same host at once, without STARTTLS. Source: Cisco tech note 118955."
     )
     return charts.decision_matrix(words, rows, columns, title=title, caption=note, transpose=False)
 

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario
     from sim.studies.modes import modes
     from sim.studies.whatif import whatif
+    from sim.timeline import Event
     from sim.world.population import Population
     from sim.world.workload import Workload
 
 __all__ = [
+    "Event",
     "Policy",
     "Population",
     "Scenario",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Event": "sim.timeline",
     "Policy": "sim.formats.destination_controls",
     "Population": "sim.world.population",
     "Scenario": "sim.scenario",

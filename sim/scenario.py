@@ -9,6 +9,7 @@ from sim.errors import ScenarioError, complaint
 from sim.policy.destinations import DestinationControls
 from sim.policy.profiles.esa import Switches
 from sim.terms import Setting, TlsVersion
+from sim.timeline import Event
 from sim.world.population import Population
 from sim.world.shapes import Shape
 from sim.world.workload import Workload
@@ -71,6 +72,7 @@ class Scenario:
     switches : readings of the sender's documents where they do not settle a cell.
     delivery : assumptions of the delivery model.
     minimum_tls : lowest TLS version the sender accepts; None = 1.0 before 2020, 1.2 after.
+    timeline : what changes while the run goes on, in any order.
     acceptance : factor on each MX host's acceptance time; None = log-normal with the host's own sigma.
     """
 
@@ -83,11 +85,15 @@ class Scenario:
     switches: Switches = field(default_factory=Switches)
     delivery: DeliverySwitches = field(default_factory=DeliverySwitches)
     minimum_tls: TlsVersion | None = None
+    timeline: tuple[Event, ...] = ()
     acceptance: Shape | None = None
 
     def __post_init__(self) -> None:
         if self.sender not in SENDERS:
             raise ScenarioError(complaint("sender", self.sender, SENDERS))
+        object.__setattr__(self, "timeline", tuple(self.timeline))
+        if not all(isinstance(event, Event) for event in self.timeline):
+            raise ScenarioError(complaint("timeline", self.timeline, "a sequence of sim.Event"))
         if not 0 < self.days <= 366:
             raise ScenarioError(complaint("days", self.days, "more than 0, up to 366"))
         rate_known = self.population.messages_are_counts or self.workload.messages_per_day is not None
@@ -107,5 +113,6 @@ class Scenario:
         return MINIMUM_TLS_SINCE_2020 if self.population.year >= 2020 else MINIMUM_TLS_BEFORE_2020
 
     def with_setting(self, setting: Setting) -> Self:
-        """Return the same scenario with one TLS setting for every destination."""
-        return replace(self, policy=self.policy.with_setting(setting))
+        """Return the same scenario with one TLS setting for every destination, throughout: its policy never changes."""
+        timeline = tuple(event for event in self.timeline if event.event != "policy")
+        return replace(self, policy=self.policy.with_setting(setting), timeline=timeline)

@@ -22,6 +22,7 @@ from sim.errors import SimError
 _MOST_FAULTS = 20
 
 OK, FAULT, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141
+STATUS = "Exit status: 0; 1 when check --fail-on finds something; 2 for bad input; 130 when interrupted."
 
 
 class Program(click.Group):
@@ -66,7 +67,7 @@ class Program(click.Group):
     "tlssim",
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Every command explains itself: tlssim modes --help. Exit status: 0, 2 for bad input, 130 when interrupted.",
+    epilog=f"Every command explains itself: tlssim modes --help. {STATUS}",
 )
 @click.version_option(__version__, prog_name="tlssim", message="%(prog)s %(version)s")
 def main() -> None:
@@ -80,6 +81,7 @@ def main() -> None:
 for command in (
     modes_command, run_command, whatif_command, expected_command, check_command, import_command, export_command,
 ):  # fmt: skip
+    command.epilog = STATUS
     main.add_command(command)
 
 

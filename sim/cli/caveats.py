@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sim.world.population import Population
 
+#: Below so many delivered messages a row's delay percentiles are those of a few.
+FEW = 100
 _PARAMETER = "p_cn_ptr"
 _ABOUT = "share of certificates whose CN is the PTR name"
 
@@ -31,6 +33,31 @@ def verify_caveats(population: Population, settings: Collection[str]) -> list[st
         return []
     figure = f"{_PARAMETER} = {rows[0]['value']:g} ({_ABOUT}) is {rows[0]['status']}" if rows else _ABOUT
     return [f"{' and '.join(resting)} rest on an unmeasured figure: {figure}; 'tlssim modes' shows both ends."]
+
+
+def row_caveats(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say that rows of different settings are of different mail, and which rest on few delivered messages.
+
+    Parameters
+    ----------
+    rows : of `Result.by_setting`.
+    """
+    from sim.terms import Fate
+
+    found = []
+    met = [row for row in rows if row["messages"]]
+    if len(met) > 1:
+        found.append(
+            "Each row is the mail of its own destinations, so rows do not compare the settings; 'tlssim modes' sends "
+            "the same mail under each."
+        )
+    delivered = {
+        row["setting"]: sum(row[f"{fate.key}_messages"] for fate in Fate if fate < Fate.BOUNCED) for row in met
+    }
+    few = [f"{setting} ({number})" for setting, number in delivered.items() if 0 < number < FEW]
+    if few:
+        found.append(f"p50, p95 and p99 rest on fewer than {FEW} delivered messages under {', '.join(few)}.")
+    return found
 
 
 def drawn_caveats(population: Population) -> list[str]:

@@ -26,6 +26,7 @@ from sim.cli.text import Column, rows_of, say, say_json, seconds, share, table, 
 
 if TYPE_CHECKING:
     from sim.policy.destinations import DestinationControls
+    from sim.studies.modes import ModesResult
 
 FATES = (
     Column("in_clear_share", "in clear\n%", share),
@@ -41,6 +42,8 @@ LEGEND = (
     "Shares are per cent of all messages. encrypted: without verification; deferred: waited for a retry; "
     "p50, p95, p99: delay of delivered mail."
 )
+#: Highest over lowest p99 of the replications from which on the table says so.
+_WIDE = 2.0
 
 
 @click.command("modes", short_help="What becomes of the same mail under each TLS setting.")
@@ -88,6 +91,7 @@ def modes_command(replications: int | None, jobs: int | None, as_json: bool, out
                     "summary": result.summary(),
                     "frame": result.frame(),
                     "expected": result.expected(),
+                    "notes": _notes(result),
                     "written": [str(path) for path in written],
                 }
             )
@@ -100,7 +104,27 @@ def modes_command(replications: int | None, jobs: int | None, as_json: bool, out
         say(table(by_reading(rows_of(result.summary())), (Column("name", "TLS setting"), *FATES)))
         say()
         say(wrapped(LEGEND))
+        for note in _notes(result):
+            say(wrapped(note))
         say(told(written, "--out DIR keeps tables and chart"))
+
+
+def p99_sentence(result: ModesResult) -> str:
+    """Say how far p99 differs between replications, where the largest is a multiple of the smallest."""
+    spread = result.p99_range()
+    if spread is None or spread[2] < _WIDE * spread[1]:
+        return ""
+    case, low, high = spread
+    reading = f" ({case.reading})" if case.reading else ""
+    return (
+        f"p99 is of all replications together; in each by itself it is {seconds(low)} to {seconds(high)} s under "
+        f"{case.setting.label}{reading}, where it differs most: one long outage can move it."
+    )
+
+
+def _notes(result: ModesResult) -> list[str]:
+    sentence = p99_sentence(result)
+    return [sentence] if sentence else []
 
 
 def policy_file(policy: DestinationControls) -> str | None:

@@ -166,6 +166,8 @@ def population_of(population: str | None, domains: int | None, csv: str | None, 
     from sim.world.population import Population
 
     preset, seed = population or POPULATION, 1 if seed is None else seed
+    if preset not in Population.presets():
+        raise ScenarioError(complaint("--population", preset, Population.presets()))
     if csv is None:
         return Population.preset(preset, domains=domains or DOMAINS, seed=seed)
     if domains is not None:

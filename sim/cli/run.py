@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.account import account_counts, account_sentence
-from sim.cli.caveats import verify_caveats
+from sim.cli.caveats import row_caveats, verify_caveats
 from sim.cli.modes import FATES, LEGEND, told
 from sim.cli.options import json_option, out_option, seed_option
 from sim.cli.output import Output, Progress, progress
@@ -175,8 +175,9 @@ def _entries(matched: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _caveats(file: ScenarioFile, result: Result) -> list[str]:
-    in_force = {row["setting"] for row in rows_of(result.by_setting()) if row["messages"]}
-    return verify_caveats(file.scenario.population, in_force)
+    rows = rows_of(result.by_setting())
+    in_force = {row["setting"] for row in rows if row["messages"]}
+    return [*row_caveats(rows), *verify_caveats(file.scenario.population, in_force)]
 
 
 def _document(file: ScenarioFile, result: Result, written: list[Path]) -> dict[str, Any]:

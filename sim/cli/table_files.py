@@ -117,8 +117,9 @@ def _sentence(text: str) -> str:
 
 
 def _heading(finding: Finding) -> str:
-    where = f"line {finding.line}, " if finding.line else ""
-    return f"{finding.severity}: {where}[{finding.entry}]: {finding.finding}"
+    line = f"line {finding.line}" if finding.line else ""
+    entry = f"[{finding.entry}]" if finding.entry else ""
+    return ": ".join(filter(None, (finding.severity, ", ".join(filter(None, (line, entry))), finding.finding)))
 
 
 @click.command("import", short_help="What was understood of a Destination Controls file.")

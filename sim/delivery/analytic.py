@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.delivery.compile import RATE_COLUMNS, names_on_routes, pool_members, row_starts
+from sim.delivery.arrays import RATE_COLUMNS, names_on_routes, pool_members, row_starts
 from sim.policy.decide import Tables
 from sim.policy.identity import rule_holds
 from sim.policy.profiles import esa

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from sim.delivery.draws import Stream, round_keys, words
@@ -18,7 +20,6 @@ class Lists:
     """A World's arrays as Python lists, whose elements are read several times faster one by one."""
 
     key: list[int]
-    demand: list[int]
     dns_stage: list[int]
     dns_temporary: list[int]
     greylist_us: list[int]
@@ -30,7 +31,6 @@ class Lists:
     route_start: list[int]
     route_host: list[int]
     preference: list[int]
-    stripped: list[int]
     slot: list[int]
     seen_start: list[int]
     slot_columns: tuple[list[int], list[int], list[int]]
@@ -43,10 +43,9 @@ class Lists:
     outage_cycle_us: list[int]
     unreachable_us: list[int]
     backend_start: list[int]
+    planned: list[list[list[int]]]
     chosen: list[int]
-    stage: list[list[int]]
     handshake_round_trips: list[int]
-    seen_tls: list[int]
     waits_us: list[int]
     seen_at: list[int]
     outcome: list[list[int]]
@@ -58,22 +57,24 @@ class Lists:
     def __init__(self, world: World) -> None:
         self.world = world
         d, r, s, h, b = world.destinations, world.routes, world.slots, world.hosts, world.backends
-        self.key, self.demand = d.key.tolist(), d.demand.tolist()
+        self.key = d.key.tolist()
         self.dns_stage, self.dns_temporary = d.dns_stage.tolist(), d.dns_temporary.tolist()
         self.greylist_us, self.max_messages = d.greylist_us.tolist(), d.max_messages.tolist()
         self.lifetime_us, self.max_retries = d.lifetime_us.tolist(), d.max_retries.tolist()
         self.wait_start, self.wait_stop = d.wait_start.tolist(), d.wait_stop.tolist()
         self.route_start = d.route_start.tolist()
         self.route_host, self.preference = r.host.tolist(), r.preference.tolist()
-        self.stripped, self.slot, self.seen_start = r.stripped.tolist(), r.slot.tolist(), r.seen_start.tolist()
+        self.slot, self.seen_start = r.slot.tolist(), r.seen_start.tolist()
         self.slot_columns = s.connections.tolist(), s.recipients.tolist(), s.window_us.tolist()
         self.host_key, self.rtt_us, self.us_per_mib = h.key.tolist(), h.rtt_us.tolist(), h.us_per_mib.tolist()
         self.accept_us, self.accept_table = h.accept_us.tolist(), h.accept_table.tolist()
         self.outage_us, self.outage_cycle_us = h.outage_us.tolist(), h.outage_cycle_us.tolist()
         self.unreachable_us, self.backend_start = h.unreachable_us.tolist(), h.backend_start.tolist()
-        self.chosen, self.stage = b.chosen.tolist(), b.stage.tolist()
+        planned, start = world.planned_outages.tolist(), h.planned_start.tolist()
+        self.planned = [planned[a:b] for a, b in pairwise(start)]
+        self.chosen = b.chosen.tolist()
         self.handshake_round_trips = b.handshake_round_trips.tolist()
-        self.seen_tls, self.waits_us = world.seen_tls.tolist(), world.waits_us.tolist()
+        self.waits_us = world.waits_us.tolist()
         self.seen_at = world.rules.seen_at.tolist()
         self.outcome, self.reason = world.rules.outcome.tolist(), world.rules.reason.tolist()
         self.host_waits_us = world.rules.host_waits_us.tolist()
@@ -81,17 +82,42 @@ class Lists:
         self.rules = world.rules
 
 
+class Phase:
+    """What is in force in one phase of the timeline, as lists."""
+
+    __slots__ = ("begins_us", "demand", "seen_tls", "setting", "stage", "stripped")
+
+    def __init__(self, world: World, row: int) -> None:
+        phases = world.phases
+        self.begins_us = int(phases.begins_us[row])
+        self.setting: list[int] = phases.setting[row].tolist()
+        self.demand: list[int] = world.rules.demand[phases.setting[row]].tolist()
+        self.stripped: list[int] = phases.stripped[row].tolist()
+        self.stage: list[list[int]] = phases.stage[row].tolist()
+        self.seen_tls: list[int] = phases.seen_tls[row].tolist()
+
+
 class Outages:
-    """Tells whether an MX host is down at an instant: one outage begins in each of its cycles, wherever a draw says."""
+    """Tells whether an MX host is down at an instant: planned, or since one outage begins in each of its cycles.
+
+    Where in its cycle an outage begins, and how long it lasts, a draw says.
+    """
 
     def __init__(self, lists: Lists, seed: int) -> None:
         self._lists = lists
         self._keys = round_keys(seed, Stream.OUTAGE)
         #: Per host: the cycle drawn last, then the beginning and length of its outage and of the one before.
         self._drawn: list[tuple[int, int, int, int, int]] = [(-1, 0, 0, 0, 0)] * len(lists.host_key)
+        #: Whether a host has outages at all.
+        self.has = [bool(cycle or planned) for cycle, planned in zip(lists.outage_cycle_us, lists.planned, strict=True)]
 
     def covers(self, host: int, now_us: int) -> bool:
-        """Tell whether a host that has outages is down now; one may reach into the cycle after its own."""
+        """Tell whether a host is down now; an outage may reach into the cycle after its own."""
+        for begins, ends in self._lists.planned[host]:
+            if begins <= now_us < ends:
+                return True
+        if not self._lists.outage_cycle_us[host]:
+            return False
         cycle = now_us // self._lists.outage_cycle_us[host]
         drawn = self._drawn[host]
         if drawn[0] != cycle:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from sim.delivery.draws import NTH_BITS, Stream, round_keys, words_of_many
 from sim.delivery.quantiles import quantiles_of_many
-from sim.delivery.rules import HOUR_US, UNIT_BITS
+from sim.delivery.rules import UNIT_BITS
 from sim.delivery.world import World
 
 Int64 = NDArray[np.int64]
@@ -34,7 +34,7 @@ class Mail:
         self._arrival, self._message, self._verdict = (
             round_keys(seed, s) for s in (Stream.ARRIVAL, Stream.MESSAGE, Stream.VERDICT)
         )
-        self._window_ticks = _ticks_at(world.rules.window_us, world.tables.ticks_before_hour)
+        self._window_ticks = world.tables.ticks_before[world.destinations.profile, -1]
         self._first: list[list[Letter]] = []
         self._next: list[tuple[int, int]] = []
         self._draw_first_blocks()
@@ -61,7 +61,7 @@ class Mail:
     def _wanted(self, rows: Int64, after_ticks: Int64) -> Int64:
         """Return how many messages to draw next: what is expected to come and some more, so that sums stay small."""
         gap = self._world.destinations.gap_ticks[rows]
-        expected = np.where(gap > 0, (self._window_ticks - after_ticks) / np.maximum(gap, 1), 0.0)
+        expected = np.where(gap > 0, (self._window_ticks[rows] - after_ticks) / np.maximum(gap, 1), 0.0)
         wanted: Int64 = np.minimum(np.ceil(expected + 4 * np.sqrt(expected)) + (gap > 0), _BLOCK).astype(np.int64)
         return wanted
 
@@ -79,8 +79,8 @@ class Mail:
         unit = quantiles_of_many(world.tables.gap, word)
         step = (gap >> UNIT_BITS) * unit + ((gap & ((1 << UNIT_BITS) - 1)) * unit >> UNIT_BITS)
         ticks = _running_sum(np.maximum(step, 1), start, wanted, owner) + after_ticks[owner]
-        inside = ticks < self._window_ticks
-        arrival = _clock_of_many(ticks[inside], world.tables.ticks_before_hour)
+        inside = ticks < self._window_ticks[rows[owner]]
+        arrival = self._clock(rows[owner[inside]], ticks[inside])
         letters = self._letters(rows[owner[inside]], ordinal[inside], arrival)
         kept = np.bincount(owner[inside], minlength=len(rows))
         last = np.maximum(stop - 1, 0)
@@ -90,6 +90,15 @@ class Mail:
             for o, n, at, more in zip(first_ordinal, wanted, last, goes_on, strict=True)
         ]
         return _split(letters, kept), following
+
+    def _clock(self, destination: Int64, ticks: Int64) -> Int64:
+        """Return when each destination's profile reaches so many ticks."""
+        tables, profile = self._world.tables, self._world.destinations.profile[destination]
+        arrival = np.empty(len(ticks), dtype=np.int64)
+        for row, ticks_before in enumerate(tables.ticks_before):
+            mine = profile == row
+            arrival[mine] = _clock_of_many(ticks[mine], tables.knots_us, ticks_before)
+        return arrival
 
     def _letters(
         self,
@@ -146,19 +155,11 @@ def _running_sum(step: Int64, start: Int64, wanted: Int64, owner: Int64) -> Int6
     return np.asarray(total - before[owner], dtype=np.int64)
 
 
-def _clock_of_many(ticks: Int64, before_hour: Int64) -> Int64:
+def _clock_of_many(ticks: Int64, knots_us: Int64, ticks_before: Int64) -> Int64:
     """Return :func:`sim.delivery.rules.clock_us` of many at once: the same numbers, row by row."""
-    weeks, rest = np.divmod(ticks, before_hour[168])
-    hour = np.searchsorted(before_hour, rest, side="right") - 1
-    width = before_hour[hour + 1] - before_hour[hour]
-    upper, upper_rest = np.divmod((rest - before_hour[hour]) * (HOUR_US >> 16), width)
-    lower = ((upper_rest << 16) + (rest - before_hour[hour]) * (HOUR_US & 0xFFFF)) // width
-    return np.asarray((weeks * 168 + hour) * HOUR_US + (upper << 16) + lower, dtype=np.int64)
-
-
-def _ticks_at(time_us: int, before_hour: Int64) -> int:
-    """Return the first tick whose clock time is not before ``time_us``."""
-    weeks, rest = divmod(time_us, 168 * HOUR_US)
-    hour, inside = divmod(rest, HOUR_US)
-    low, high = int(before_hour[hour]), int(before_hour[hour + 1])
-    return weeks * int(before_hour[168]) + low + -(-inside * (high - low) // HOUR_US)
+    knot = np.searchsorted(ticks_before, ticks, side="right") - 1
+    length_us, width = np.diff(knots_us)[knot], np.diff(ticks_before)[knot]
+    inside = ticks - ticks_before[knot]
+    upper, rest = np.divmod(inside * (length_us >> 16), width)
+    lower = ((rest << 16) + inside * (length_us & 0xFFFF)) // width
+    return np.asarray(knots_us[knot] + (upper << 16) + lower, dtype=np.int64)

@@ -5,82 +5,20 @@ The processes of :mod:`sim.delivery.reference` tell a destination what happened;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import groupby
 from typing import Protocol
 
 from sim.delivery import rules
-from sim.delivery.clock import Occurrence, OrderedEnvironment
-from sim.delivery.lists import Lists, RowBuffer
+from sim.delivery.clock import OrderedEnvironment
+from sim.delivery.lists import Lists, Phase, RowBuffer
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, Letter
+from sim.delivery.parts import NEVER, Connection, Limit, Message
 from sim.delivery.rules import Rank
 from sim.terms import Bounce, Fate, Outcome, Reason
 
-_NEVER = -1
-_BOUNCED, _QUEUED = int(Fate.BOUNCED), int(Fate.QUEUED)
+_IN_CLEAR, _BOUNCED, _QUEUED = int(Fate.IN_CLEAR), int(Fate.BOUNCED), int(Fate.QUEUED)
 _REPLY_4YZ, _REPLY_5YZ = int(Reason.REPLY_4YZ), int(Reason.REPLY_5YZ)
-
-
-class Message:
-    """One envelope to one domain, with what it has been through."""
-
-    __slots__ = (
-        "accept_word", "arrival_us", "attempt_us", "deferral_events", "deferred", "downs_before", "failures_before",
-        "first_verdict_us", "new_pair", "opening", "openings", "ordinal", "reason", "recipients", "refusal",
-        "reply", "retries", "route", "size_bytes", "timer_us", "verdicts", "waiting",
-    )  # fmt: skip
-
-    def __init__(self, letter: Letter) -> None:
-        self.ordinal, self.arrival_us, self.size_bytes, self.recipients = letter[:4]
-        self.refusal, self.new_pair, self.accept_word = letter[4:]
-        self.waiting = False
-        self.opening: Connection | None = None
-        self.openings = self.verdicts = self.retries = self.deferral_events = self.deferred = 0
-        self.attempt_us = self.first_verdict_us = self.timer_us = self.route = _NEVER
-        self.reason = self.reply = self.failures_before = self.downs_before = 0
-
-
-@dataclass(eq=False, slots=True)
-class Limit:
-    """The counters of one slot: connections in use, and the window of recipients."""
-
-    connections: int
-    recipients: int
-    window_us: int
-    in_use: int = 0
-    begins_us: int = 0
-    used: int = 0
-    wakes_us: int = _NEVER
-
-    def admits(self, now_us: int, recipients: int) -> bool:
-        """Tell whether a message with so many recipients may start now (where recipients are limited)."""
-        return rules.window_admits(now_us, self.begins_us, self.used, self.window_us, self.recipients, recipients)
-
-    def has_room(self, now_us: int, recipients: int) -> bool:
-        """Tell whether so many recipients fit into the window that stands now."""
-        return recipients <= rules.window_room(now_us, self.begins_us, self.used, self.window_us, self.recipients)
-
-
-@dataclass(eq=False, slots=True)
-class Connection:
-    """One connection to a destination, from the moment it takes a slot until it gives it back."""
-
-    ordinal: int
-    opener: Message
-    opening: int  #: the opener's n-th
-    dns_word: int
-    routes: list[int]
-    route: int
-    limit: Limit
-    opened_us: int
-    turn: Occurrence
-    established_us: int = _NEVER
-    idle_since_us: int = _NEVER
-    idle_timer: bool = False
-    carried: int = 0
-    outcome: int = 0
-    reason: int = 0
 
 
 class Engine(Protocol):
@@ -93,6 +31,7 @@ class Engine(Protocol):
     touched: list[Destination]
     now: int
     open_connections: int
+    phase: Phase
 
     def plan(self, destination: Destination, message: Message) -> tuple[int, list[int]]:
         """Draw a pass for a message: the word of its look-up, and the order of its routes."""
@@ -137,7 +76,7 @@ class Destination:
         self.established = 0
         self.down = self.held = False
         self.probe: Connection | None = None
-        self.timer_us = self.expiry_us = _NEVER
+        self.timer_us = self.expiry_us = NEVER
         self.failures = 0
         self.failed_passes = self.downs = self.last_reason = 0
         self.dispatch_due = False
@@ -150,14 +89,14 @@ class Destination:
         message = Message(letter)
         self.injected += 1
         self.mail[message.ordinal] = message
-        if self.timer_us != _NEVER and self.lists.rules.new_mail_probes:
+        if self.timer_us != NEVER and self.lists.rules.new_mail_probes:
             self.timer_due(self.timer_us)
         self.wait(message)
 
     def wait(self, message: Message) -> None:
         """Put a message among those ready for the next connection; the oldest goes first."""
         message.waiting = True
-        message.timer_us = _NEVER
+        message.timer_us = NEVER
         message.failures_before, message.downs_before = self.failed_passes, self.downs
         if self.down:
             message.deferred = 1
@@ -209,7 +148,7 @@ class Destination:
         self.engine.rows.message(
             (self.index, message.ordinal, message.arrival_us, now, message.size_bytes, message.recipients, int(fate),
              int(bounce), message.reason, message.route, message.verdicts, message.retries, message.deferral_events,
-             message.deferred)
+             message.deferred, message.exposed)
         )  # fmt: skip
 
     def has_lapsed(self, message: Message) -> bool:
@@ -280,12 +219,12 @@ class Destination:
 
     def is_silent(self) -> bool:
         """Tell whether mail waits for the destination itself: for its timer, or for what its probe will find."""
-        opening = self.probe is not None and self.probe.established_us == _NEVER
-        return self.down and (opening or self.timer_us != _NEVER)
+        opening = self.probe is not None and self.probe.established_us == NEVER
+        return self.down and (opening or self.timer_us != NEVER)
 
     def _may_open(self) -> bool:
         if self.down:
-            return self.timer_us == _NEVER and self.probe is None
+            return self.timer_us == NEVER and self.probe is None
         return not self.held and self.waiting > self.openings * self.eagerness
 
     def _first_free(self, routes: list[int]) -> Limit:
@@ -300,8 +239,9 @@ class Destination:
         now = self.engine.now
         self.connections += 1
         connection = Connection(
-            self.connections, message, message.openings, dns_word, routes, routes[0], limit, now, self.env.turn()
-        )
+            self.connections, message, message.openings, dns_word, routes, routes[0], limit, now, self.env.turn(),
+            engine.phase,
+        )  # fmt: skip
         self.live[connection.ordinal] = connection
         message.openings += 1
         message.opening = connection
@@ -360,7 +300,7 @@ class Destination:
             takes = engine.transfer_us(self, message, host)
         else:
             takes = rules.refusal_us(message.recipients, lists.rtt_us[host])
-        connection.idle_since_us = _NEVER
+        connection.idle_since_us = NEVER
         env.set_off(connection.turn, now + takes, Rank.VERDICT, self.index, connection.ordinal, message)
 
     def reply_to(self, message: Message, now_us: int) -> int:
@@ -372,7 +312,7 @@ class Destination:
             return _REPLY_4YZ
         greylist_us = self.lists.greylist_us[self.index]
         if greylist_us and message.new_pair:
-            if message.first_verdict_us == _NEVER:
+            if message.first_verdict_us == NEVER:
                 message.first_verdict_us = now_us
             if now_us < message.first_verdict_us + greylist_us:
                 return _REPLY_4YZ
@@ -382,6 +322,8 @@ class Destination:
         """Act on the peer's final answer."""
         connection.carried += 1
         if message.reply == 0:
+            in_clear = connection.outcome == _IN_CLEAR
+            message.exposed = connection.phase.stripped[connection.route] if in_clear else 0
             self.finish(message, connection.outcome)
             self.accepted()
             return
@@ -402,7 +344,7 @@ class Destination:
         self.held = False
         if self.down:
             self.down, self.probe = False, None
-            self.timer_us, self.failures = _NEVER, 0
+            self.timer_us, self.failures = NEVER, 0
         if self.lists.rules.success_releases_all and self.on_timer:
             for ordinal in sorted(self.on_timer):
                 self.wait(self.mail[ordinal])
@@ -428,7 +370,7 @@ class Destination:
         """The message's timer fell due: it waits for a connection again, or has lapsed."""
         if message.timer_us != due_us:
             return
-        message.timer_us = _NEVER
+        message.timer_us = NEVER
         self.on_timer.discard(message.ordinal)
         if self.has_lapsed(message):
             self.finish(message, _BOUNCED, Bounce.EXPIRED_TIME)
@@ -451,6 +393,18 @@ class Destination:
                 self.covered_recipients -= opener.recipients
                 heappush(self._uncovered, opener.ordinal)
 
+    def keeps(self, connection: Connection) -> bool:
+        """Tell whether a connection may carry another message: only while the setting it was made under holds."""
+        phase = self.engine.phase
+        return phase is connection.phase or phase.setting[self.index] == connection.phase.setting[self.index]
+
+    def setting_changed(self) -> None:
+        """Close the connections that are idle: what starts from now on goes by the new setting."""
+        for connection in sorted(self.idle, key=lambda c: c.ordinal):
+            connection.idle_since_us = NEVER
+            self.close(connection)
+        self.idle.clear()
+
     def fell_idle(self, connection: Connection) -> None:
         """A connection has nothing to carry: it takes waiting mail at the end of this instant, or idles."""
         connection.idle_since_us = self.engine.now
@@ -472,7 +426,7 @@ class Destination:
     def idle_check(self, connection: Connection, now_us: int) -> None:
         """Close a connection that has been idle for the whole time-out."""
         connection.idle_timer = False
-        if connection.idle_since_us == _NEVER:
+        if connection.idle_since_us == NEVER:
             return
         if connection.idle_since_us + self.idle_us > now_us:
             self.watch_idle(connection)
@@ -548,7 +502,7 @@ class Destination:
     def timer_due(self, due_us: int) -> None:
         """The destination's timer fell due: lapsed mail bounces, then one probe may open."""
         if self.timer_us == due_us:
-            self.timer_us = _NEVER
+            self.timer_us = NEVER
             self.expire_waiting(covered=True)
             self.want_dispatch()
 
@@ -568,14 +522,14 @@ class Destination:
         if message is None:
             return
         due = max(self.engine.now, message.arrival_us + self.lifetime_us)
-        if self.expiry_us == _NEVER or due < self.expiry_us:
+        if self.expiry_us == NEVER or due < self.expiry_us:
             self.expiry_us = due
             self.env.at(due, Rank.EXPIRY, self.index, 0, lambda _: self.expiry_due(due))
 
     def expiry_due(self, due_us: int) -> None:
         """Bounce what lapsed while it waited for a limit."""
         if self.expiry_us == due_us:
-            self.expiry_us = _NEVER
+            self.expiry_us = NEVER
             at_lifetime = bool(self.lists.rules.expire_at_lifetime)
             if at_lifetime or not self.is_silent():
                 self.expire_waiting(covered=at_lifetime)

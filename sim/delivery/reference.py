@@ -20,9 +20,10 @@ import simpy
 from sim.delivery import rules
 from sim.delivery.clock import OrderedEnvironment, Started
 from sim.delivery.draws import NTH_BITS, Stream, round_keys, words
-from sim.delivery.lists import Lists, Outages, RowBuffer
+from sim.delivery.lists import Lists, Outages, Phase, RowBuffer
 from sim.delivery.mail import Mail
-from sim.delivery.queue import Connection, Destination, Limit, Message
+from sim.delivery.parts import Connection, Limit, Message
+from sim.delivery.queue import Destination
 from sim.delivery.rules import HOUR_US, UNIT_BITS, Rank
 from sim.delivery.world import World
 from sim.errors import LimitError
@@ -69,9 +70,13 @@ class Reference:
             round_keys(seed, s) for s in (Stream.PASS, Stream.CONNECTION, Stream.VERDICT)
         )
         self._mail = Mail(world, seed)
+        first, *later = [Phase(world, row) for row in range(len(world.phases.begins_us))]
+        self.phase = first
         self.destinations = [Destination(i, self) for i in range(len(self.lists.key))]
         for destination in self.destinations:
             Started(self.env, self.bring_mail(destination))
+        for phase in later:
+            Started(self.env, self.change(phase))
 
     def run(self, progress: Progress | None = None) -> RunFacts:
         """Run until every message has its fate, or until the World's ``until``.
@@ -128,6 +133,14 @@ class Reference:
             self.arrived += 1
             destination.receive(letter)
 
+    def change(self, phase: Phase) -> Steps:
+        """Let a phase of the timeline begin: connections made under another setting of ours carry no more mail."""
+        yield self.env.at(phase.begins_us, Rank.TIMELINE, 0, 0)
+        before, self.phase = self.phase, phase
+        for destination in self.destinations:
+            if phase.setting[destination.index] != before.setting[destination.index]:
+                destination.setting_changed()
+
     def begin(self, destination: Destination, connection: Connection) -> None:
         """Let a connection open."""
         Started(self.env, self.carry(destination, connection))
@@ -143,13 +156,11 @@ class Reference:
             return
         connection.established_us = self.now
         destination.opened(connection)
-        while True:
+        while connection.carried < destination.max_messages and destination.keeps(connection):
             destination.fell_idle(connection)
             message: Message = yield connection.turn
             connection.turn = self.env.turn()
             destination.verdict(message, connection)
-            if connection.carried >= destination.max_messages:
-                break
         destination.close(connection)
 
     def try_hosts(self, destination: Destination, connection: Connection) -> Opening:
@@ -158,7 +169,7 @@ class Reference:
         The end of each try is an event of its own only where it can be seen: where it may move the connection from one
         limit to another, and where the run may end in between.
         """
-        lists, demand = self.lists, self.lists.demand[destination.index]
+        lists, demand = self.lists, connection.phase.demand[destination.index]
         begins_us = self.now + lists.rules.dns_us
         stage = self._look_up(destination, connection)
         if stage >= 0:
@@ -222,19 +233,19 @@ class Reference:
         self, destination: Destination, connection: Connection, route: int, demand: int, begins_us: int
     ) -> tuple[int, int]:
         """Meet an MX host: return the class of evidence seen and how long it took (at least 1 us)."""
-        lists, opener = self.lists, connection.opener
+        lists, phase, opener = self.lists, connection.phase, connection.opener
         host = lists.route_host[route]
         who = lists.key[destination.index] ^ lists.host_key[host]
         pool_word, stage_word, _, _ = words(self._connection, who, opener.ordinal << NTH_BITS | connection.opening)
         start, stop = lists.backend_start[host], lists.backend_start[host + 1]
         backend = rules.first_above(lists.chosen, start, stop - 1, pool_word)
-        stages = lists.stage[backend]
+        stages = phase.stage[backend]
         stage = _TLS if stage_word >= stages[-1] else _UNREACHABLE + rules.first_above(stages, 0, 8, stage_word)
-        if lists.outage_cycle_us[host] and self._outages.covers(host, begins_us):
+        if self._outages.has[host] and self._outages.covers(host, begins_us):
             stage = _UNREACHABLE
-        elif stage > _NOT_OFFERED and lists.stripped[route]:
+        elif stage > _NOT_OFFERED and phase.stripped[route]:
             stage = _NOT_OFFERED
-        seen = lists.seen_tls[lists.seen_start[route] + backend - start] if stage == _TLS else lists.seen_at[stage]
+        seen = phase.seen_tls[lists.seen_start[route] + backend - start] if stage == _TLS else lists.seen_at[stage]
         takes_us = rules.opening_us(
             demand, stage, lists.rtt_us[host], lists.handshake_round_trips[backend], lists.unreachable_us[host]
         )

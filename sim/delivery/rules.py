@@ -37,7 +37,9 @@ UNIT_BITS = 20
 #: Cells of a quantile table per halving of the tail probability.
 CELL_BITS = 5
 #: Ticks of operational time: an hour of mean rate has 2**34 of them, so that a week in one hour is below 2**42.
+#: A timeline's load may make it more, up to `MOST_TICKS` between two knots.
 HOUR_TICKS = 1 << 34
+MOST_TICKS = (1 << 44) - 1
 HOUR_US = 3_600_000_000
 _CELLS = 1 << CELL_BITS
 _HALF = 1 << 31
@@ -76,7 +78,7 @@ def bit_length(value: int) -> int:
 
 
 def quantile(table: Sequence[int], word: int) -> int:
-    """Return the quantile at probability ``word / 2**32``, interpolated between the knots of a table.
+    """Return the quantile at probability ``word / 2**32`` (the upper half: one more), interpolated between knots.
 
     A table holds the knots of the lower half, from the far tail to the median, then those of the upper
     half likewise; cells double in width from either tail, ``2**CELL_BITS`` of them to an octave.
@@ -94,28 +96,26 @@ def quantile(table: Sequence[int], word: int) -> int:
     return low + ((table[cell + 1] - low) * (tail & ((1 << shift) - 1)) >> shift)
 
 
-def clock_us(ticks: int, ticks_before_hour: Sequence[int]) -> int:
-    """Return the time at which the rate's integral reaches ``ticks``.
+def clock_us(ticks: int, knots_us: Sequence[int], ticks_before: Sequence[int]) -> int:
+    """Return the time at which the rate's integral reaches ``ticks``, which is below its last value.
 
-    ``ticks_before_hour`` has 169 entries: the integral of the weekly profile before each hour of the week.
+    ``ticks_before`` is the integral before each of the knots, which lie at most an hour apart.
     """
-    week = ticks_before_hour[168]
-    weeks, ticks = ticks // week, ticks % week
-    low, high = 0, 168
+    low, high = 0, len(knots_us) - 1
     while high - low > 1:
         middle = (low + high) >> 1
-        if ticks_before_hour[middle] <= ticks:
+        if ticks_before[middle] <= ticks:
             low = middle
         else:
             high = middle
-    inside = part_of_hour_us(ticks - ticks_before_hour[low], ticks_before_hour[low + 1] - ticks_before_hour[low])
-    return (weeks * 168 + low) * HOUR_US + inside
+    length_us, width = knots_us[low + 1] - knots_us[low], ticks_before[low + 1] - ticks_before[low]
+    return knots_us[low] + part_of(length_us, ticks - ticks_before[low], width)
 
 
-def part_of_hour_us(ticks: int, width: int) -> int:
-    """Return ``ticks * HOUR_US // width`` (ticks < width < 2**44), in two steps of a long division."""
-    upper = ticks * (HOUR_US >> 16)
-    return (upper // width << 16) + ((upper % width << 16) + ticks * (HOUR_US & 0xFFFF)) // width
+def part_of(length_us: int, ticks: int, width: int) -> int:
+    """Return ``length_us * ticks // width`` (length_us < 2**32, ticks < width < 2**44) by a long division."""
+    upper = ticks * (length_us >> 16)
+    return (upper // width << 16) + ((upper % width << 16) + ticks * (length_us & 0xFFFF)) // width
 
 
 def first_above(thresholds: Sequence[int], start: int, stop: int, word: int) -> int:

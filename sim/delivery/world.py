@@ -21,7 +21,7 @@ class Destinations:
     key: Int64  #: 64-bit name key
     gap_ticks: Int64  #: mean gap between arrivals in operational time; 0 = no stream
     trace_start: Int64  #: (D + 1,) rows of the trace that belong to a destination
-    demand: Int64  #: Demand code of its TLS setting
+    profile: Int64  #: row of ``ticks_before`` its arrivals follow
     dns_stage: Int64  #: Stage code the look-up ends at, or -1 when it answers
     dns_temporary: Int64  #: threshold (of 2**32) of a temporary DNS failure, per pass
     persistent_4yz: Int64  #: refusal thresholds, cumulative, of the word drawn once per message
@@ -44,9 +44,8 @@ class Routes:
 
     host: Int64
     preference: Int64
-    stripped: Int64  #: 1 when something on this path removes STARTTLS
     slot: Int64  #: the limit counter this route uses: one a destination, or one a route (MXIP)
-    seen_start: Int64  #: first row of ``seen_tls``, one row a backend of the host
+    seen_start: Int64  #: first column of ``phases.seen_tls``, one a backend of the host
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +70,7 @@ class Hosts:
     outage_cycle_us: Int64  #: one outage begins in each cycle; 0 = never down
     unreachable_us: Int64
     backend_start: Int64  #: (H + 1,) rows of Backends
+    planned_start: Int64  #: (H + 1,) rows of ``planned_outages`` of the timeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +78,28 @@ class Backends:
     """One row a member of a host's pool (B rows)."""
 
     chosen: Int64  #: cumulative thresholds within the host
-    stage: Int64  #: (B, 9) cumulative thresholds of the stages unreachable .. lost-in-tls
     handshake_round_trips: Int64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phases:
+    """What the timeline changes: one row a phase (P rows), and one phase where nothing changes.
+
+    A pass and the connection it opens belong to the phase in which the pass begins.
+    """
+
+    begins_us: Int64  #: (P,) the first is 0
+    setting: Int64  #: (P, D) Setting code of each destination
+    stripped: Int64  #: (P, R) 1 when something on this path removes STARTTLS
+    stage: Int64  #: (P, B, 9) cumulative thresholds of the stages unreachable .. lost-in-tls
+    seen_tls: Int64  #: (P, n) Seen code of a completed handshake, per (route, backend)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """The sender's tables and the switches of the delivery model, as single values."""
 
+    demand: Int64  #: (Setting,) Demand codes
     seen_at: Int64  #: (Stage,) Seen code of each stage but *tls*, where it depends on the certificate (``seen_tls``)
     outcome: Int64  #: (Demand, Seen) Outcome codes
     reason: Int64  #: (Demand, Seen) Reason codes
@@ -112,7 +126,8 @@ class Tables:
     size_bytes: Int64  #: quantiles of a message's size
     recipients_below: Int64  #: thresholds of the number of recipients
     recipients: Int64
-    ticks_before_hour: Int64  #: (169,) integral of the weekly rate profile
+    knots_us: Int64  #: (n,) times at which a rate may change, at most an hour apart, from 0 to the end of arrivals
+    ticks_before: Int64  #: (K, n) integral of each profile's rate before each knot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +139,10 @@ class World:
     slots: Slots
     hosts: Hosts
     backends: Backends
+    phases: Phases
     rules: Rules
     tables: Tables
-    seen_tls: Int64  #: Seen code of a completed handshake, per (route, backend)
+    planned_outages: Int64  #: (n, 2) begin and end in microseconds, by host and begin
     waits_us: Int64  #: retry schedules, one after another; the last wait of each repeats
     trace: Int64  #: (n, 3) arrival_us, size_bytes, recipients of a trace, by destination and time
     labels: Labels = field(compare=False)

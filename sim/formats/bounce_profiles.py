@@ -22,12 +22,12 @@ from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from sim.errors import PolicyError, complaint
+from sim.files import read_text
 from sim.formats.account import AccountRow, account_frame
 from sim.formats.destination_keys import with_guess
-from sim.formats.text_file import read_text
 from sim.formats.toml_lines import load_toml
 from sim.policy.params import allowed_range, in_range
-from sim.policy.retry import BounceProfile, Growth, HostRetry, is_profile_name
+from sim.policy.retry import PROFILE_NAMES, BounceProfile, Growth, HostRetry, is_profile_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -112,7 +112,7 @@ class _Reader:
             if not isinstance(table, dict):
                 raise self.fault(given, table, "a [section] named after the bounce profile", line)
             if not is_profile_name(name):
-                raise self.fault("section", given, "a name that starts with a letter or _", line)
+                raise self.fault("section", given, PROFILE_NAMES, line)
             if name.lower() in (other.lower() for other in profiles):
                 raise self.fault("section", given, "one section a bounce profile, read without case", line)
             self.account(line, "understood")

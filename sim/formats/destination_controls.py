@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from sim.errors import PolicyError, complaint
-from sim.files import write_text
+from sim.files import decode, read_text, write_text
 from sim.formats.account import AccountRow, Kind, account_frame
-from sim.formats.bounce_profiles import BounceProfiles, read_bounce_profiles
+from sim.formats.bounce_profiles import PROFILE_KEYS, BounceProfiles, read_bounce_profiles
 from sim.formats.destination_keys import KEYS, Key, known_key, unused_matters, with_guess
 from sim.formats.destination_writer import controls_text
 from sim.formats.ini_lines import Line, LineKind, Section, parse_lines, sections
-from sim.formats.text_file import decode, read_text
+from sim.formats.scenario_keys import SECTIONS
 from sim.policy.destinations import (
     DEFAULT,
     DOMAIN_FORMS,
@@ -150,6 +150,18 @@ def _given(profiles: Profiles, strict: bool) -> BounceProfiles:
     return read_bounce_profiles(profiles, strict=strict)
 
 
+def _another_kind(found: list[Section], source: str) -> str:
+    """Say what a text looks like that has keys, and not one of Destination Controls; empty when it may be one."""
+    pairs = [(s.header.name, line.name) for s in found if s.header for line in s.lines if line.kind is LineKind.PAIR]
+    if not pairs or any(known_key(name) for _, name in pairs):
+        return ""
+    if any(name in SECTIONS.get(section, ()) for section, name in pairs):
+        return "a scenario file; it names its Destination Controls under [policy] file"
+    if any(name in PROFILE_KEYS for _, name in pairs):
+        return "bounce profiles; they are given beside Destination Controls"
+    return "another TOML file" if source.lower().endswith(".toml") else ""
+
+
 class _Reader:
     """Read sections into entries, one account row a line; faults are gathered, and the first is raised at the end."""
 
@@ -161,6 +173,8 @@ class _Reader:
         self.rows: list[AccountRow] = []
 
     def read(self, found: list[Section]) -> tuple[Entry, tuple[Entry, ...]]:
+        if kind := _another_kind(found, self.source):
+            raise PolicyError(f"{self.source}:1: looks like {kind}; allowed: [DEFAULT] and one [domain] a destination")
         self.loose(found[0].lines)
         entries: dict[str, Entry] = {}
         for section in found[1:]:

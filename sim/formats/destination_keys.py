@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
-from sim.policy.destinations import Entry
+from sim.policy.destinations import COMPANIONS, DANE_OPTIONS, Entry, read_dane_option
 from sim.policy.params import allowed_range, in_range
-from sim.policy.retry import is_profile_name
+from sim.policy.retry import PROFILE_NAMES, is_profile_name
 from sim.terms import IpSortPreference, LimitApply, LimitType, Setting
 
 #: Spellings no published source confirms: docs/decisions/hosted-spelling.md. A file that gets one is marked by `NOTE`.
@@ -30,7 +30,6 @@ class Key:
     name : as the file spells it.
     entry_field : the field of `Entry` it sets; empty for global keys, which are kept but set nothing.
     words : spelling to value, the first spelling of a value being the one written; empty for other kinds.
-    needs : keys of the same section it cannot stand without.
     required : whether [DEFAULT] must have it.
     unused : why this model makes no use of it; empty when it does.
     """
@@ -38,9 +37,13 @@ class Key:
     name: str
     entry_field: str = ""
     words: Mapping[str, Any] = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
     required: bool = True
     unused: str = ""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the same section it cannot stand without."""
+        return COMPANIONS.get(self.name, ())
 
     def read(self, text: str) -> Any:
         """Return the value a text stands for, or ``None`` when it stands for none."""
@@ -50,7 +53,7 @@ class Key:
         if self.entry_field == "bounce_profile":
             return text if is_profile_name(text) else None
         if self.entry_field == "dane_option":
-            return text.lower() or None
+            return read_dane_option(text)
         digits = _DIGITS.fullmatch(text)
         value = int(digits[1]) if digits else None
         return value if in_range(_ENTRY[self.entry_field], value) else None
@@ -66,9 +69,9 @@ class Key:
         if self.words:
             return with_guess(", ".join(self.words), text, self.words)
         if self.entry_field == "bounce_profile":
-            return "a name that starts with a letter or _"
+            return PROFILE_NAMES
         if self.entry_field == "dane_option":
-            return "none, opportunistic, mandatory"
+            return DANE_OPTIONS
         return allowed_range(_ENTRY[self.entry_field])
 
 
@@ -85,8 +88,6 @@ def with_guess(phrase: str, text: str, words: Iterable[str]) -> str:
     return f"{phrase}. Did you mean '{spelled[near[0]]}'?" if near else phrase
 
 
-_LIMIT = ("limit_type", "limit_apply")
-
 KEYS: dict[str, Key] = {
     key.name: key
     for key in (
@@ -96,10 +97,10 @@ KEYS: dict[str, Key] = {
             words={p.label: p for p in IpSortPreference},
             unused="the addresses of an MX host are not told apart by IP version yet",
         ),
-        Key(name="max_host_concurrency", entry_field="max_host_concurrency", needs=_LIMIT),
+        Key(name="max_host_concurrency", entry_field="max_host_concurrency"),
         Key(name="max_messages_per_connection", entry_field="max_messages_per_connection"),
         Key(name="recipient_minutes", entry_field="recipient_minutes"),
-        Key(name="recipient_limit", entry_field="recipient_limit", needs=("recipient_minutes", *_LIMIT)),
+        Key(name="recipient_limit", entry_field="recipient_limit"),
         Key(
             name="limit_type",
             entry_field="limit_type",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sim.formats.destination_controls import Policy
-from sim.formats.destination_keys import known_key
+from sim.formats.destination_keys import HOSTED_WORD, known_key
+from sim.formats.destination_writer import with_note
 from sim.formats.ini_lines import Line, LineKind, parse_lines
 from sim.policy.destinations import DEFAULT, canonical_domain, is_default
 
@@ -12,7 +13,8 @@ def normalised_text(policy: Policy) -> str:
     r"""Return the table as text in which keys, values and destinations have the spelling the gateway writes.
 
     Comments, unknown keys and the order of lines stay; ``Policy.parse`` of it has the policy's hash, and it is
-    its own normal form.
+    its own normal form. Where the presumed word for Required - Verify Hosted Domains stands in it, its first line
+    says so.
 
     Examples
     --------
@@ -21,7 +23,9 @@ def normalised_text(policy: Policy) -> str:
     [bank.example]
     table_tls = require_verify
     """
-    return "".join(_line(line) for line in parse_lines(policy.to_text()))
+    text = "".join(_line(line) for line in parse_lines(policy.to_text()))
+    presumed = any(line.value == HOSTED_WORD and known_key(line.name) for line in parse_lines(text))
+    return with_note(text, "\n") if presumed else text
 
 
 def _line(line: Line) -> str:

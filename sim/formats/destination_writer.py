@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sim.formats.destination_keys import HOSTED_WORD, KEYS, NOTE, Key, known_key
 from sim.formats.ini_lines import Line, LineKind, Section, sections
@@ -25,7 +24,7 @@ def controls_text(default: Entry, entries: Sequence[Entry], layout: Sequence[Lin
         Lines of ``layout`` that still hold as they were; a section whose entry is gone is left out with its
         comments, a new one stands at the place of its entry.
     """
-    writer = _Writer(default, layout)
+    writer = _Writer(default, layout, may_lack_default=bool(layout and entries))
     head, *blocks = sections(layout)
     of_entry: dict[str, Section] = {}
     anchor: str | None = None
@@ -43,18 +42,23 @@ def controls_text(default: Entry, entries: Sequence[Entry], layout: Sequence[Lin
     pieces.insert(at, (DEFAULT in of_entry, writer.default(of_entry.get(DEFAULT))))
 
     start = "".join(line.text for line in head.lines)
-    body = writer.join([(old, text) for old, text in pieces if text], start)
-    if writer.unconfirmed and NOTE not in start + body:
-        mark = "\ufeff" if start.startswith("\ufeff") else ""
-        start = mark + NOTE + writer.newline + start.removeprefix(mark)
-    return start + body
+    text = start + writer.join([(old, text) for old, text in pieces if text], start)
+    return with_note(text, writer.newline) if writer.unconfirmed else text
+
+
+def with_note(text: str, newline: str) -> str:
+    """Begin a file with the remark that some of its spellings are presumed, unless it has it already."""
+    if NOTE in text:
+        return text
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    return mark + NOTE + newline + text.removeprefix(mark)
 
 
 class _Writer:
-    def __init__(self, default: Entry, layout: Sequence[Line]) -> None:
+    def __init__(self, default: Entry, layout: Sequence[Line], *, may_lack_default: bool) -> None:
         self.of_default = default
         self.newline = next((end for line in layout for end in ("\r\n", "\n", "\r") if line.text.endswith(end)), "\n")
-        self.fresh = not layout
+        self.may_lack_default = may_lack_default
         self.unconfirmed = False
 
     def join(self, blocks: Sequence[tuple[bool, str]], start: str) -> str:
@@ -70,7 +74,7 @@ class _Writer:
         return text[len(start) :]
 
     def default(self, block: Section | None) -> str:
-        if block is None and not self.fresh and self.of_default == SHIPPED:
+        if block is None and self.may_lack_default and self.of_default == SHIPPED:
             return ""
         values = {key: getattr(self.of_default, key.entry_field) for key in KEYS.values() if key.entry_field}
         # What a file leaves out of [DEFAULT] was read as the shipped value, and is left out again.
@@ -80,22 +84,8 @@ class _Writer:
         return self.section(DEFAULT, block, values, optional)
 
     def entry(self, entry: Entry, block: Section | None) -> str:
-        whole = self.complete(entry)
-        values = {key: getattr(whole, key.entry_field) for key in KEYS.values() if key.entry_field}
+        values = {key: getattr(entry, key.entry_field) for key in KEYS.values() if key.entry_field}
         return self.section(entry.domain, block, values, set())
-
-    def complete(self, entry: Entry) -> Entry:
-        """Give limits the companion keys without which the gateway refuses them."""
-        needs = {
-            need
-            for key in KEYS.values()
-            if key.needs and getattr(entry, key.entry_field)
-            for need in key.needs
-            if getattr(entry, KEYS[need].entry_field) is None
-        }
-        return replace(
-            entry, **{KEYS[need].entry_field: getattr(self.of_default, KEYS[need].entry_field) for need in needs}
-        )
 
     def section(self, name: str, block: Section | None, values: dict[Key, object], optional: set[Key]) -> str:
         texts: list[str] = []

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sim.errors import ScenarioError, SimError, complaint
+from sim.files import read_text
 from sim.formats.bounce_profiles import BounceProfiles, read_bounce_profiles
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_keys import with_guess
 from sim.formats.scenario_keys import FIGURES, key_at, model, names_at
-from sim.formats.text_file import read_text
 from sim.formats.toml_lines import key_lines, line_of, load_toml
 from sim.formats.trace_file import read_trace
 from sim.policy.destinations import DestinationControls

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sim.errors import WorkloadError, complaint
-from sim.formats.text_file import read_text
+from sim.files import read_text
 from sim.world.workload import TRACE_COLUMNS
 
 if TYPE_CHECKING:

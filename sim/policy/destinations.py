@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sim.errors import PolicyError, complaint
 from sim.policy.params import check_params, param
-from sim.policy.retry import BounceProfile, HostRetry
+from sim.policy.retry import PROFILE_NAMES, BounceProfile, HostRetry, is_profile_name
 from sim.policy.spellings import setting_of
 from sim.terms import IpSortPreference, LimitApply, LimitType, Setting, Term
 
@@ -23,9 +23,17 @@ DEFAULT = "DEFAULT"
 #: The pattern of every entry and DEFAULT.
 EVERYTHING = "*"
 DOMAIN_FORMS = "example.com, .example.com (all below it), [192.0.2.7] or DEFAULT"
+DANE_OPTIONS = "none, opportunistic, mandatory (no source confirms them: any other word is kept)"
+
+#: Limits that the gateway takes only beside others of the same entry.
+COMPANIONS: dict[str, tuple[str, ...]] = {
+    "max_host_concurrency": ("limit_type", "limit_apply"),
+    "recipient_limit": ("recipient_minutes", "limit_type", "limit_apply"),
+}
 
 _GUIDE = "AsyncOS user guide 9.1.2 ch. 24"
 _HOST_NAME = re.compile(r"\.?[\w-]+(\.[\w-]+)*", re.ASCII)
+_DANE_OPTION = re.compile(r"[a-z0-9_-]+")
 _ENDS_OF_OTHER_FORMS = frozenset("].0123456789")
 
 
@@ -39,12 +47,17 @@ def canonical_domain(name: str) -> str | None:
     >>> canonical_domain("Example.COM."), canonical_domain("192.0.2.7"), canonical_domain("[IPv6:2001:DB8::1]")
     ('example.com', '[192.0.2.7]', '[2001:db8::1]')
     """
-    key = name.strip().lower().removesuffix(".")
-    bare = key.removeprefix("[").removesuffix("]").removeprefix("ipv6:")
-    try:
-        return f"[{ipaddress.ip_address(bare)}]"
-    except ValueError:
-        pass
+    key = name.strip().lower()
+    in_brackets = key.startswith("[") and key.endswith("]")
+    key = key[1:-1] if in_brackets else key.removesuffix(".")
+    # A zone (fe80::1%eth0) names a link of one machine and could hold anything.
+    if "%" not in key:
+        try:
+            return f"[{ipaddress.ip_address(key.removeprefix('ipv6:'))}]"
+        except ValueError:
+            pass
+    if in_brackets:
+        return None
     try:
         key = key if key.isascii() else "." * key.startswith(".") + key.lstrip(".").encode("idna").decode("ascii")
     except UnicodeError:
@@ -53,8 +66,14 @@ def canonical_domain(name: str) -> str | None:
 
 
 def is_default(name: str) -> bool:
-    """Tell whether a name means the DEFAULT entry."""
-    return name.strip().upper() == DEFAULT
+    """Tell whether a name means the DEFAULT entry, in any spelling of it: ``Default.`` too."""
+    return canonical_domain(name) == DEFAULT.lower()
+
+
+def read_dane_option(value: object) -> str | None:
+    """Return a DANE option in lower case, ``None`` when it is no single word."""
+    word = value.lower() if isinstance(value, str) else ""
+    return word if _DANE_OPTION.fullmatch(word) else None
 
 
 def pattern_name(pattern: str) -> str:
@@ -77,7 +96,7 @@ def pattern_name(pattern: str) -> str:
 
 
 def _names_a_destination(name: object) -> bool:
-    return isinstance(name, str) and (is_default(name) or canonical_domain(name) is not None)
+    return isinstance(name, str) and canonical_domain(name) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +144,7 @@ class Entry:
         check_params(self, f"[{self.domain}]")
         for name, terms in _TERMS.items():
             self._coerce(name, terms)
+        self._check_words()
 
     def _coerce(self, name: str, terms: type[Term]) -> None:
         value = getattr(self, name)
@@ -135,10 +155,28 @@ class Entry:
         except ValueError:
             raise PolicyError(complaint(f"[{self.domain}] {name}", value, [t.label for t in terms])) from None
 
-    def over(self, default: Entry) -> Entry:
-        """Return this entry with everything it inherits filled in from ``default``."""
-        inherited = {f: getattr(default, f) for f in ENTRY_FIELDS if getattr(self, f) is None}
-        return replace(self, **inherited)
+    def _check_words(self) -> None:
+        """Refuse what a file could not say: it would not be read back as it was written."""
+        if self.bounce_validation is not None and not isinstance(self.bounce_validation, bool):
+            raise PolicyError(complaint(f"[{self.domain}] bounce_validation", self.bounce_validation, "true, false"))
+        if self.bounce_profile is not None and not is_profile_name(self.bounce_profile):
+            raise PolicyError(complaint(f"[{self.domain}] bounce_profile", self.bounce_profile, PROFILE_NAMES))
+        if self.dane_option is not None:
+            word = read_dane_option(self.dane_option)
+            if word is None:
+                raise PolicyError(complaint(f"[{self.domain}] dane_option", self.dane_option, DANE_OPTIONS))
+            object.__setattr__(self, "dane_option", word)
+
+    def over(self, default: Entry, names: Iterable[str] | None = None) -> Entry:
+        """Return this entry with what it inherits filled in from ``default``: all of it, or these fields."""
+        names = ENTRY_FIELDS if names is None else names
+        inherited = {name: getattr(default, name) for name in names if getattr(self, name) is None}
+        return replace(self, **inherited) if inherited else self
+
+    def with_companions(self, default: Entry) -> Entry:
+        """Return this entry with the fields its limits cannot stand without, those it lacks as ``default`` has them."""
+        limits = [limit for limit in COMPANIONS if getattr(self, limit)]
+        return self.over(default, [name for limit in limits for name in COMPANIONS[limit]])
 
 
 _TERMS: dict[str, type[Term]] = {
@@ -175,7 +213,8 @@ class DestinationControls:
     Attributes
     ----------
     default : the DEFAULT entry; a field left ``None`` takes the shipped value.
-    entries : in their order.
+    entries : in their order. A limit without the fields the gateway wants beside it (`COMPANIONS`) gets them as
+        DEFAULT has them.
     profiles : bounce profiles by name; always has ``Default``.
     host_retry : the timer of destinations that cannot be reached.
 
@@ -208,7 +247,7 @@ class DestinationControls:
             if name != profile.name:
                 raise PolicyError(complaint("bounce profile", name, f"its own name, {profile.name}"))
         object.__setattr__(self, "default", self.default.over(SHIPPED))
-        object.__setattr__(self, "entries", tuple(self.entries))
+        object.__setattr__(self, "entries", tuple(entry.with_companions(self.default) for entry in self.entries))
         object.__setattr__(self, "profiles", {"Default": BounceProfile(), **self.profiles})
 
     @classmethod

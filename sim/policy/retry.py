@@ -11,7 +11,9 @@ from sim.policy.params import check_params, param
 from sim.terms import Term
 
 _GUIDE = "AsyncOS user guide 9.1 ch. 24, 10.0 ch. 26"
-_PROFILE_NAME = re.compile(r"[^\W\d][\w .-]*")
+_PROFILE_NAME = re.compile(r"[^\W\d]([\w .-]*[\w.-])?")
+
+PROFILE_NAMES = "a name that starts with a letter or _, of letters, digits, _ . - and blanks inside"
 
 
 class Growth(Term):
@@ -28,7 +30,7 @@ class Growth(Term):
 
 
 def is_profile_name(name: object) -> bool:
-    """Tell whether a name may be a bounce profile's: it starts with a letter or an underscore."""
+    """Tell whether a name may be a bounce profile's: `PROFILE_NAMES`."""
     return isinstance(name, str) and _PROFILE_NAME.fullmatch(name) is not None
 
 
@@ -96,7 +98,7 @@ class BounceProfile:
 
     def __post_init__(self) -> None:
         if not is_profile_name(self.name):
-            raise PolicyError(complaint("bounce profile name", self.name, "a name that starts with a letter or _"))
+            raise PolicyError(complaint("bounce profile name", self.name, PROFILE_NAMES))
         _check_waits(self, f"[{self.name}]")
 
     def waits_s(self) -> tuple[float, ...]:

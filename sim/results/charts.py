@@ -62,6 +62,10 @@ _LINES = (
     (INK, "-"), ("#7A7A7A", "-"), (INK, (0, (5, 2))), ("#7A7A7A", (0, (5, 2))), (INK, (0, (1, 1.5))),
     ("#7A7A7A", (0, (1, 1.5))), (INK, (0, (6, 2, 1, 2))), ("#7A7A7A", (0, (6, 2, 1, 2))),
 )  # fmt: skip
+_DELAY_NOTE = (
+    "Shares are of all mail injected under a setting: a curve that ends above zero holds mail that bounced or still "
+    "waits. p50, p95 and p99 of the tables are of delivered mail alone."
+)
 #: How a word in a cell of a decision table shows its fate; the first that fits.
 _WORDS = (
     ("clear", Fate.IN_CLEAR.label), ("not verified", Fate.ENCRYPTED.label), ("verified", Fate.VERIFIED.label),
@@ -185,7 +189,7 @@ def delay(frame: DataFrame, *, caption: str = "", title: str | None = None, log_
     left, inner = 0.85, 3.2
     name_width = min(max((text_width(name, SMALL) for name in curves), default=0.5), 2.3)
     width = WIDTH - left - name_width - 0.65
-    note = "A curve that ends above zero holds mail that bounced or still waits." if len(curves) else ""
+    note = _DELAY_NOTE if len(curves) else ""
     sheet = Sheet(title or findings.delay(frame), f"{caption} {note}".strip(), inner + 0.55)
     axes = sheet.axes(left, 0.05, width, inner)
     positive = frame.loc[frame["undelivered_share"] > 0, "undelivered_share"]
@@ -212,7 +216,7 @@ def _cycle(count: int) -> list[tuple[str, object]]:
 
 
 def _share_axis(axes: Axes, floor: float, *, log_share: bool) -> None:
-    axes.set_ylabel("share of mail still undelivered, %" + (" (log axis)" if log_share else ""))
+    axes.set_ylabel("share of injected mail still undelivered, %" + (" (log axis)" if log_share else ""))
     if not log_share:
         axes.set_ylim(0, 102)
         return

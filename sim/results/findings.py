@@ -93,7 +93,15 @@ def queue(timeline: DataFrame, events: Iterable[tuple[float, str]] = ()) -> str:
 
 
 def delay(frame: DataFrame) -> str:
-    """Say when half and 99 % of the mail has left, and what never does (frame: curve, time_s, undelivered_share)."""
+    """Say when half and 99 % of a curve's injected mail has left, and what never does.
+
+    These are no percentiles of the delay, which is that of delivered mail alone. Curves are of different mail: each is
+    that of its own setting.
+
+    Parameters
+    ----------
+    frame : curve, time_s, undelivered_share (`sim.results.tables.delay_frame`).
+    """
     curves = {str(name): rows for name, rows in frame.groupby("curve", sort=False)}
     if not curves:
         return "No mail was delivered"
@@ -101,13 +109,15 @@ def delay(frame: DataFrame) -> str:
     best = min(never, key=lambda name: (never[name], _reached(curves[name], 0.01) or 0))
     worst = max(never, key=lambda name: never[name])
     half, most = _reached(curves[best], 0.5), _reached(curves[best], 0.01)
+    whose = "all" if len(curves) == 1 else "its"
     who = f"Under {best} half" if len(curves) > 1 else "Half"
     left = "is undelivered at the end"
     differ = never[worst] > never[best]
     if half is None:
-        text = f"{percent(never[best])} % of the mail {left}"
-        return f"Under {best} {text}; under {worst} {percent(never[worst])} %" if differ else text
-    text = f"{who} of the mail is delivered within {duration(half)}"
+        text = f"{percent(never[best])} % of {whose} mail {left}"
+        text = f"Under {best} {text}" if len(curves) > 1 else text
+        return f"{text}; under {worst} {percent(never[worst])} %" if differ else text
+    text = f"{who} of {whose} mail is delivered within {duration(half)}"
     text += f", 99 % within {duration(most)}" if most is not None else f"; {percent(never[best])} % {left}"
     if differ:
         return f"{text}; under {worst} {percent(never[worst])} % {left}"

@@ -24,6 +24,8 @@ Bools = NDArray[np.bool_]
 #: What a replication redraws unless the caller says otherwise.
 VARY = "chance and population"
 SHARE = (0.0, 1.0)
+#: Columns of words that differ between replications: they have no mean.
+_REASONS = ("main_reason", "main_bounce_reason")
 
 #: Fates a setting can end in. Source: Cisco tech note 118955 (a Required setting has no delivery in clear, only the
 #: settings with Verify look at the certificate, Required - Verify sends to verified peers alone).
@@ -151,13 +153,13 @@ def across_frames(
         raise ValueError(complaint("replications", 0, ">= 1"))
     first = frames[0]
     text = [name for name in first.columns if not pd.api.types.is_numeric_dtype(first[name])]
-    text = [name for name in text if name != "main_reason"]
+    text = [name for name in text if name not in _REASONS]
     for frame in frames[1:]:
         if list(frame.columns) != list(first.columns) or not frame[text].equals(first[text]):
             raise ValueError(complaint("rows of a replication", "different", "the rows and columns of the first"))
     columns: dict[str, object] = {name: first[name] for name in text}
     for name in first.columns:
-        if name in text or name == "main_reason":
+        if name in text or name in _REASONS:
             continue
         flags = possible[name].to_numpy() if possible is not None and name in possible.columns else None
         found = across(

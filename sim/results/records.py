@@ -33,6 +33,7 @@ MESSAGE_COLUMNS = (
     "retries",
     "deferral_events",
     "deferred",
+    "exposed",
 )
 
 #: One row a connection slot, held from opened to closed. ``established_us`` is -1 when the pass failed.
@@ -64,6 +65,7 @@ def check_messages(rows: Rows, destinations: int) -> dict[str, Rows]:
     for field, term in (("fate", Fate), ("bounce", Bounce), ("reason", Reason)):
         _within(field, columns[field], len(term))
     _within("deferred", columns["deferred"], 2)
+    _within("exposed", columns["exposed"], 2)
     for field in ("arrival_us", "size_bytes", "recipients", "deferral_events", "retries"):
         _within(field, columns[field], None)
     if bool((columns["done_us"] < columns["arrival_us"]).any()):
@@ -101,7 +103,7 @@ def messages_frame(rows: Rows, labels: Labels) -> DataFrame:
 
     Columns: domain, provider, entry, setting, ordinal, arrival_s, done_s, delay_s, size_bytes, recipients, fate,
     bounce, reason, mx_host (of the last connection that carried it, or missing), verdicts, retries,
-    deferral_events, deferred.
+    deferral_events, deferred, exposed (in clear on a path where somebody removes STARTTLS).
     """
     import pandas as pd
 
@@ -126,6 +128,7 @@ def messages_frame(rows: Rows, labels: Labels) -> DataFrame:
             "retries": of["retries"],
             "deferral_events": of["deferral_events"],
             "deferred": of["deferred"].astype(bool),
+            "exposed": of["exposed"].astype(bool),
         }
     )
 

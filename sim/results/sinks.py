@@ -31,7 +31,7 @@ class Sink(Protocol):
     """What an engine sends its rows to; a sink copies what it keeps, so the engine may reuse its buffers."""
 
     def messages(self, rows: Rows) -> None:
-        """Take message rows (n, 14), `MESSAGE_COLUMNS`."""
+        """Take message rows (n, 15), `MESSAGE_COLUMNS`."""
 
     def connections(self, rows: Rows) -> None:
         """Take connection rows (n, 9), `CONNECTION_COLUMNS`."""
@@ -47,9 +47,10 @@ class CountSink:
     Attributes
     ----------
     sums : int64 arrays that add up. By destination: messages, recipients, size_bytes (D, fate); deferred_messages,
-        deferred_recipients, deferral_events, retries, connections, failed_connections, carried_messages (D,);
-        bounces (D, bounce); reasons (D, reason of the last failure); delay (of delivered mail) and held (time
-        connection slots were held) as two limbs of 32 bits each, microseconds: ``delay_low``, ``delay_high`` (D,).
+        deferred_recipients, exposed_messages, deferral_events, retries, connections, failed_connections,
+        carried_messages (D,); bounces (D, bounce); reasons (D, reason of the last failure) and bounce_reasons, those of
+        bounced mail; delay (of delivered mail) and held (time connection slots were held) as two limbs of 32 bits
+        each, microseconds: ``delay_low``, ``delay_high`` (D,).
     maxima : int64 arrays by destination whose largest value counts: delay_max, queued_age_max (D,), microseconds.
     delays : histogram of the delay of delivered mail by group of `Labels.groups`.
     provider_delays : the same by provider.
@@ -59,9 +60,11 @@ class CountSink:
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
         d = len(labels.domains)
-        plain = ("deferred_messages", "deferred_recipients", "deferral_events", "retries", "delay_low", "delay_high",
+        plain = ("deferred_messages", "deferred_recipients", "exposed_messages", "deferral_events", "retries",
+                 "delay_low", "delay_high",
                  "connections", "failed_connections", "carried_messages", "held_low", "held_high")  # fmt: skip
-        wide = {"messages": Fate, "recipients": Fate, "size_bytes": Fate, "bounces": Bounce, "reasons": Reason}
+        wide = {"messages": Fate, "recipients": Fate, "size_bytes": Fate, "bounces": Bounce, "reasons": Reason,
+                "bounce_reasons": Reason}  # fmt: skip
         self.sums: dict[str, Ints] = {name: np.zeros(d, dtype=np.int64) for name in plain}
         self.sums |= {name: np.zeros((d, len(term)), dtype=np.int64) for name, term in wide.items()}
         self.maxima: dict[str, Ints] = {n: np.zeros(d, dtype=np.int64) for n in ("delay_max", "queued_age_max")}
@@ -88,9 +91,11 @@ class CountSink:
         self._add("deferral_events", destination, of["deferral_events"])
         self._add("retries", destination, of["retries"])
         self._add("deferred_messages", destination, of["deferred"])
+        self._add("exposed_messages", destination, of["exposed"])
         self._add("deferred_recipients", destination, of["deferred"] * recipients)
         bounced = np.flatnonzero(fate == Fate.BOUNCED)
         self._add("bounces", destination[bounced] * len(Bounce) + of["bounce"][bounced], np.int64(1))
+        self._add("bounce_reasons", destination[bounced] * len(Reason) + of["reason"][bounced], np.int64(1))
         self.minutes.add_mail(INJECTED, of["arrival_us"], recipients, size)
         self.minutes.add_mail(BOUNCED, of["done_us"][bounced], recipients[bounced], size[bounced])
         waited_us = of["done_us"] - of["arrival_us"]
@@ -204,7 +209,7 @@ class RecordSink:
         return self
 
     def message_rows(self) -> Rows:
-        """Return all message rows (n, 14), sorted by destination and ordinal."""
+        """Return all message rows (n, 15), sorted by destination and ordinal."""
         self._messages = [_sorted(self._messages, len(MESSAGE_COLUMNS))]
         return self._messages[0]
 

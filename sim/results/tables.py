@@ -80,7 +80,8 @@ def by_provider(sink: CountSink) -> DataFrame:
 def by_domain(sink: CountSink) -> DataFrame:
     """Return one row a destination, in the order of the population: domain, provider, entry, setting, measures.
 
-    Of the delay only mean and maximum are kept by destination.
+    Of the delay only mean and maximum are kept by destination. ``main_reason`` is the last failure most messages met,
+    delivered ones too; ``main_bounce_reason`` that of most bounced ones.
     """
     import pandas as pd
 
@@ -215,9 +216,12 @@ def _measures(sink: CountSink, code: Ints, count: int, histogram: Callable[[int]
     for unit, whole, ending in (("messages", messages, "share"), ("recipients", recipients, "recipients_share")):
         for name in (*(fate.key for fate in Fate), "deferred"):
             columns[f"{name}_{ending}"] = _share(columns[f"{name}_{unit}"], whole)
+    columns["exposed_messages"] = sums["exposed_messages"]
+    columns["exposed_share"] = _share(sums["exposed_messages"], messages)
     columns |= {"deferral_events": sums["deferral_events"], "retries": sums["retries"]}
     columns |= {f"bounced_{b.key}_messages": sums["bounces"][:, b] for b in Bounce if b}
     columns["main_reason"] = _main_reason(sums["reasons"])
+    columns["main_bounce_reason"] = _main_reason(sums["bounce_reasons"])
     columns |= _delay_columns(sums, largest, histogram)
     columns["queued_age_max_s"] = largest["queued_age_max"] / US_PER_S
     columns |= {name: sums[name] for name in ("connections", "failed_connections")}

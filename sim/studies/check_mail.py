@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from sim.policy.destinations import ENTRY_FIELDS, DestinationControls, Entry, ca
 from sim.results.findings import percent
 from sim.scenario import Scenario
 from sim.studies.check_table import REQUIRES, suffixes_of
-from sim.studies.finding import Finding, some
+from sim.studies.finding import Finding, about, some
 from sim.terms import Dns, LimitType, Setting
 
 Float = NDArray[np.float64]
@@ -83,20 +82,21 @@ def _without_mail(mail: _Mail) -> Iterator[Finding]:
     for i, entry in enumerate(mail.policy.entries):
         if i in met:
             continue
-        about: dict[str, Any] = {"severity": "note", "line": entry.line, "entry": entry.domain}
         if canonical_domain(entry.domain) in below:
-            yield Finding(
-                **about,
-                finding="suffix-always-loses",
+            yield about(
+                entry,
+                "note",
+                "suffix-always-loses",
                 what="every destination below it has a nearer entry of its own",
                 why="it looks as if it ruled mail, and rules none",
                 todo="remove it, or keep it for names to come",
             )
         else:
             address = entry.domain.startswith("[")
-            yield Finding(
-                **about,
-                finding="no-mail",
+            yield about(
+                entry,
+                "note",
+                "no-mail",
                 what="a population has names only, so no mail is addressed to it here"
                 if address
                 else "no destination of the population matches it",
@@ -116,11 +116,10 @@ def _bare_names(mail: _Mail) -> Iterator[Finding]:
         own = mail.policy.resolved(i)
         if ruling.domain == mail.names[row] or all(getattr(own, f) == getattr(ruling, f) for f in ENTRY_FIELDS):
             continue
-        yield Finding(
-            severity="warning",
-            line=entry.line,
-            entry=entry.domain,
-            finding="suffix-misses-its-own-name",
+        yield about(
+            entry,
+            "warning",
+            "suffix-misses-its-own-name",
             what=f"it does not match {mail.told(np.array([row]))}, which {ruling.domain} rules",
             why="a suffix means the names below it, and the organisation's main domain gets another treatment",
             todo=f"add an entry [{mail.names[row]}] with the same values",
@@ -157,11 +156,10 @@ def _tls(mail: _Mail, scenario: Scenario) -> Iterator[Finding]:
 
 
 def _no_starttls(entry: Entry, names: str) -> Finding:
-    return Finding(
-        severity="warning",
-        line=entry.line,
-        entry=entry.domain,
-        finding="required-without-starttls",
+    return about(
+        entry,
+        "warning",
+        "required-without-starttls",
         what=f"{entry.tls}, and no server there completes TLS: {names}",
         why="all of this mail waits until its lifetime ends and then bounces; none of it is delivered",
         todo="agree on TLS with the receiver first; until then Preferred (table_tls = on) delivers it",
@@ -169,11 +167,10 @@ def _no_starttls(entry: Entry, names: str) -> Finding:
 
 
 def _needs_hosted(entry: Entry, names: str) -> Finding:
-    return Finding(
-        severity="warning",
-        line=entry.line,
-        entry=entry.domain,
-        finding="verify-needs-hosted",
+    return about(
+        entry,
+        "warning",
+        "verify-needs-hosted",
         what=f"{entry.tls}, and the certificate names the mail host, not the recipient's domain: {names}",
         why="this setting accepts only names of the recipient's domain, so the mail waits and then bounces",
         todo="use Required - Verify Hosted Domains, which accepts the MX host's name",
@@ -181,11 +178,10 @@ def _needs_hosted(entry: Entry, names: str) -> Finding:
 
 
 def _never_verifies(entry: Entry, names: str) -> Finding:
-    return Finding(
-        severity="warning",
-        line=entry.line,
-        entry=entry.domain,
-        finding="certificate-never-verifies",
+    return about(
+        entry,
+        "warning",
+        "certificate-never-verifies",
         what=f"{entry.tls}, and the certificate is expired, not trusted or names neither domain nor host: {names}",
         why="no verification can succeed there, so the mail waits and then bounces",
         todo="ask the receiver to renew the certificate; until then Required encrypts without verifying",
@@ -193,11 +189,10 @@ def _never_verifies(entry: Entry, names: str) -> Finding:
 
 
 def _buys_nothing(entry: Entry, names: str) -> Finding:
-    return Finding(
-        severity="note",
-        line=entry.line,
-        entry=entry.domain,
-        finding="verification-never-succeeds",
+    return about(
+        entry,
+        "note",
+        "verification-never-succeeds",
         what=f"{entry.tls}, and the certificate never verifies under its name rule: {names}",
         why="the mail goes encrypted and not verified, as under Preferred, and the entry reads as if it were verified",
         todo="use Preferred, or Required - Verify Hosted Domains where the certificate names the mail host",
@@ -231,11 +226,10 @@ def _compare(
     worst = int(tight[np.argmax(used[tight])])
     above = bool(used[worst] >= 1)
     others = rows[np.delete(tight, np.searchsorted(tight, worst))]
-    yield Finding(
-        severity="warning" if above else "note",
-        line=entry.line,
-        entry=entry.domain,
-        finding=f"{what}-below-the-load" if above else f"{what}-close-to-the-load",
+    yield about(
+        entry,
+        "warning" if above else "note",
+        f"{what}-below-the-load" if above else f"{what}-close-to-the-load",
         what=f"{key}: {mail.told(rows[[worst]])} needs {asked[worst]:,.1f} {unit} in its busiest hour and may have "
         f"{allowed[worst]:,.0f}" + (f"; likewise {mail.told(others)}" if others.size else ""),
         why="mail waits in the queue while the hour lasts"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from sim.errors import did_you_mean
 from sim.formats.destination_controls import Policy
-from sim.policy.destinations import DEFAULT, ENTRY_FIELDS, DestinationControls, Entry, canonical_domain
+from sim.policy.destinations import ENTRY_FIELDS, DestinationControls, Entry, canonical_domain
 from sim.policy.retry import BounceProfile
 from sim.results.findings import duration
-from sim.studies.finding import Finding, some
+from sim.studies.finding import Finding, about, some
 from sim.terms import Setting
 
 REQUIRES = (Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_HOSTED)
@@ -42,21 +41,19 @@ def suffixes_of(name: str) -> Iterator[str]:
 def _default(policy: DestinationControls) -> Iterator[Finding]:
     default = policy.default
     if default.tls == Setting.NO:
-        yield Finding(
-            severity="warning",
-            line=default.line,
-            entry=DEFAULT,
-            finding="default-sends-in-clear",
+        yield about(
+            default,
+            "warning",
+            "default-sends-in-clear",
             what="DEFAULT has TLS off, so every destination without an entry gets its mail in clear",
             why="most servers offer STARTTLS, and mail that could be encrypted for nothing is readable on its way",
             todo="set DEFAULT to Preferred (table_tls = on): it encrypts where it can, and delivers where it cannot",
         )
     elif default.tls in REQUIRES:
-        yield Finding(
-            severity="warning",
-            line=default.line,
-            entry=DEFAULT,
-            finding="default-requires-tls",
+        yield about(
+            default,
+            "warning",
+            "default-requires-tls",
             what=f"DEFAULT demands {default.tls} of every destination without an entry",
             why="mail to each server without usable TLS waits in the queue until its lifetime ends, then bounces",
             todo="require TLS of named partners and keep DEFAULT at Preferred; tlssim modes shows what it costs",
@@ -71,11 +68,10 @@ def _repeats(policy: DestinationControls) -> Iterator[Finding]:
         own, other = policy.resolved(i), policy.resolved(nearest)
         if any(getattr(own, name) != getattr(other, name) for name in ENTRY_FIELDS):
             continue
-        yield Finding(
-            severity="note",
-            line=own.line,
-            entry=own.domain,
-            finding="repeats-another-entry",
+        yield about(
+            own,
+            "note",
+            "repeats-another-entry",
             what=f"it says nothing that {_named(other)} would not say of the same mail",
             why="a change of the one is easily forgotten in the other",
             todo="remove it, unless it stands there to stay as it is when the other changes",
@@ -88,11 +84,10 @@ def _undefined_profiles(policy: DestinationControls) -> Iterator[Finding]:
         if entry.bounce_profile is not None and policy.profile_name(entry.bounce_profile) is None:
             users.setdefault(entry.bounce_profile, []).append(entry)
     for name, entries in users.items():
-        yield Finding(
-            severity="warning",
-            line=entries[0].line,
-            entry=entries[0].domain,
-            finding="undefined-bounce-profile",
+        yield about(
+            entries[0],
+            "warning",
+            "undefined-bounce-profile",
             what=f"no bounce profile {name!r} is known; it is named by {some([e.domain for e in entries])}",
             why="the values of Default are used in its place, so mail is kept and tried for another time than meant",
             todo=f"give the file of the bounce profiles (--profiles), or mend the name.{_guess(name, policy)}",
@@ -115,12 +110,11 @@ def _schedules(policy: DestinationControls) -> Iterator[Finding]:
 def _schedule(profile: BounceProfile, entry: Entry) -> Iterator[Finding]:
     lifetime = duration(profile.max_queue_time_s)
     possible = retries_within(profile, profile.max_queue_time_s)
-    about: dict[str, Any] = {"line": entry.line, "entry": entry.domain}
     if possible == 0:
-        yield Finding(
-            **about,
-            severity="warning",
-            finding="never-tried-again",
+        yield about(
+            entry,
+            "warning",
+            "never-tried-again",
             what=f"profile {profile.name}: the lifetime of {lifetime} ends before the first wait of "
             f"{duration(profile.initial_wait_s)}",
             why="a message that meets one temporary refusal bounces without a second try, greylisting included",
@@ -129,10 +123,10 @@ def _schedule(profile: BounceProfile, entry: Entry) -> Iterator[Finding]:
         return
     if profile.max_retries < possible:
         last = retry_time_s(profile, profile.max_retries)
-        yield Finding(
-            **about,
-            severity="warning",
-            finding="retries-end-before-the-lifetime",
+        yield about(
+            entry,
+            "warning",
+            "retries-end-before-the-lifetime",
             what=f"profile {profile.name}: its {profile.max_retries:,} retries are used up {duration(last)} after a "
             f"message came, and its lifetime is {lifetime}",
             why="a server that refuses with 4yz for longer loses mail that was meant to wait",
@@ -140,10 +134,10 @@ def _schedule(profile: BounceProfile, entry: Entry) -> Iterator[Finding]:
             f"{duration(profile.max_wait_s)})",
         )
     elif possible < _FEW_RETRIES:
-        yield Finding(
-            **about,
-            severity="warning",
-            finding="few-retries",
+        yield about(
+            entry,
+            "warning",
+            "few-retries",
             what=f"profile {profile.name}: only {possible} {'retry' if possible == 1 else 'retries'} within its "
             f"lifetime of {lifetime}",
             why="a short outage or greylisting is enough to make mail bounce",
@@ -172,11 +166,10 @@ def retry_time_s(profile: BounceProfile, retries: int) -> float:
 def _dane(policy: DestinationControls) -> Iterator[Finding]:
     for entry in (policy.default, *policy.entries):
         if entry.dane_option is not None and entry.dane_option not in _NO_DANE:
-            yield Finding(
-                severity="note",
-                line=entry.line,
-                entry=entry.domain,
-                finding="dane-not-used",
+            yield about(
+                entry,
+                "note",
+                "dane-not-used",
                 what=f"dane_option = {entry.dane_option} is read and not used by this model",
                 why="on the gateway DANE can refuse or verify mail that the TLS setting alone would not",
                 todo="read the results of this destination as those of its TLS setting alone",

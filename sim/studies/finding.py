@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sim.policy.destinations import Entry
+
 #: Gravest first. ``warning``: mail will not go as the table seems to mean; ``note``: worth knowing, or dead weight.
 SEVERITIES = ("warning", "note")
 
@@ -31,6 +33,13 @@ class Finding:
     what: str
     why: str
     todo: str
+
+
+def about(entry: Entry, severity: str, finding: str, *, what: str, why: str, todo: str) -> Finding:
+    """Return a finding about an entry, with its line and its name."""
+    return Finding(
+        severity=severity, line=entry.line, entry=entry.domain, finding=finding, what=what, why=why, todo=todo
+    )
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

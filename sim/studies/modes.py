@@ -227,6 +227,19 @@ class ModesResult:
                 parts.append(named | share.to_dict())
         return pd.DataFrame(parts)
 
+    def p99_range(self) -> tuple[Case, float, float] | None:
+        """Return the case whose p99 of the delay differs most between replications, with its lowest and highest, s.
+
+        None where no case has two replications that delivered mail. The percentiles of the frame are of the mail of
+        all replications together, and a single long outage of a large destination can move them.
+        """
+        found = []
+        for case, rows in zip(CASES, self.totals, strict=True):
+            p99 = [row["delay_p99_s"] for row in rows if row["delay_p99_s"] > 0]
+            if len(p99) > 1:
+                found.append((case, min(p99), max(p99)))
+        return max(found, key=lambda of: of[2] / of[1], default=None)
+
     def title(self) -> str:
         """Return the finding in one sentence."""
         return findings.fates(self.frame())

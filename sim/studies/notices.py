@@ -54,7 +54,7 @@ def notices_of(
     new: Mapping[str, Ints],
     is_kind: Mapping[str, Bools],
     connections: Ints,
-    setting_of: Ints,
+    settings: Ints,
     *,
     alerts: bool,
 ) -> Notices:
@@ -69,13 +69,13 @@ def notices_of(
     old, new : message columns before and after the change, row for row the same messages.
     is_kind : flags of `sim.studies.parting.kinds`.
     connections : connection rows after the change.
-    setting_of : (D,) setting in force after the change.
+    settings : (n,) setting in force at each of these connections.
     alerts : whether the alert is on.
     """
     harmed = np.flatnonzero(is_kind["harmed"])
     bounced = is_kind["newly_bounced"][harmed]
     of = {name: new[name][harmed] for name in ("destination", "arrival_us", "done_us", "verdicts", "fate", "bounce")}
-    alert_us = _alerts(of, connections, setting_of)
+    alert_us = _alerts(of, connections, settings)
     answers_4yz = of["verdicts"] - ((of["fate"] <= Fate.VERIFIED) | (of["bounce"] == Bounce.REPLY_5YZ))
     warning_us = of["arrival_us"] + WARNING_S * 1_000_000
     warned = (answers_4yz >= 2) & (of["done_us"] >= warning_us)
@@ -90,11 +90,11 @@ def notices_of(
     return Notices(int(harmed.size), tuple(int(us.size) for us in dates), first)
 
 
-def _alerts(of: Mapping[str, Ints], connections: Ints, setting_of: Ints) -> Ints:
+def _alerts(of: Mapping[str, Ints], connections: Ints, settings: Ints) -> Ints:
     """Return for each harmed message the first failed required negotiation while it waited, -1 where there was none."""
     row = dict(zip(CONNECTION_COLUMNS, connections.T, strict=True))
     failed = (row["established_us"] < 0) & (row["closed_us"] >= 0) & np.isin(row["reason"], TLS_REASONS)
-    failed &= np.isin(setting_of[row["destination"]], REQUIRING)
+    failed &= np.isin(settings, REQUIRING)
     destination, closed_us = row["destination"][failed], row["closed_us"][failed]
     order = np.lexsort((closed_us, destination))
     destination, closed_us = destination[order], closed_us[order]

@@ -12,7 +12,7 @@ from sim.delivery.simulate import run_world
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.results.labels import Labels
-from sim.results.records import MESSAGE_COLUMNS
+from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import RecordSink
 from sim.studies.notices import Notices, notices_of
 from sim.terms import Bounce, Fate, Reason, Setting
@@ -46,10 +46,10 @@ MEASURES = (
     ("time in queue of all mail", "min"),
 )
 #: World arrays that make the mail: equal in both runs, or there is nothing to pair.
-_MAIL = (
-    "destinations.key", "destinations.gap_ticks", "destinations.trace_start", "trace", "tables.gap",
-    "tables.size_bytes", "tables.recipients_below", "tables.recipients", "tables.ticks_before_hour",
-    "rules.window_us", "rules.until_us",
+MAIL = (
+    "destinations.key", "destinations.gap_ticks", "destinations.profile", "destinations.trace_start", "trace",
+    "tables.gap", "tables.size_bytes", "tables.recipients_below", "tables.recipients", "tables.knots_us",
+    "tables.ticks_before", "rules.window_us", "rules.until_us",
 )  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def check_same_mail(before: World, after: World) -> None:
     """
     others = dict(after.arrays())
     for name, array in before.arrays():
-        if name in _MAIL and not np.array_equal(array, others[name]):
+        if name in MAIL and not np.array_equal(array, others[name]):
             allowed = "a scenario with the same destinations, mail, days and end; this differs in " + name
             raise ScenarioError(complaint("to", "another workload", allowed))
 
@@ -132,7 +132,7 @@ def part(pair: Pair) -> Parting:
         domains={name: row for name, row in by_domain.items() if row[1 : len(COUNTS)].any()},
         providers=_grouped(before.provider_of[destination], before.provider_names, counts),
         entries=_by_entry(destination, before, after, counts),
-        notices=notices_of(old, new, is_kind, connections, after.setting_of, alerts=pair.alerts),
+        notices=notices_of(old, new, is_kind, connections, _settings(pair.after, connections), alerts=pair.alerts),
         queue=_queue(old, new, lost),
         loss_us=int(loss_us.min()) if lost.size else -1,
         first_bounce_us=int(new["done_us"][lost].min()) if lost.size else -1,
@@ -143,6 +143,14 @@ def _rows(world: World, seed: int) -> tuple[Columns, Ints]:
     sink = RecordSink(world.labels)
     run_world(world, seed, sink)
     return dict(zip(MESSAGE_COLUMNS, sink.message_rows().T.copy(), strict=True)), sink.connection_rows()
+
+
+def _settings(world: World, connections: Ints) -> Ints:
+    """Return the setting in force when each connection began to open."""
+    row = dict(zip(CONNECTION_COLUMNS, connections.T, strict=True))
+    phase = np.searchsorted(world.phases.begins_us, row["opened_us"], side="right") - 1
+    settings: Ints = world.phases.setting[phase, row["destination"]]
+    return settings
 
 
 def kinds(old: Columns, new: Columns) -> dict[str, Bools]:

@@ -22,6 +22,7 @@ from sim.studies.parting import Pair, check_same_mail, part
 from sim.studies.runs import RunsProgress, each, replication_seed
 from sim.studies.whatif_result import WhatIfResult
 from sim.terms import Setting, TlsVersion
+from sim.timeline import Event
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,10 +130,15 @@ class _Change:
             same = f"a scenario with the population of today, {people.name} ({people.hash})"
             raise ScenarioError(complaint("to", f"{theirs.name} ({theirs.hash})", same))
         table = (after.policy if self.policy is None else self.policy).with_tls(self.set)
-        after = replace(after, policy=table, population=people)
+        after = replace(after, policy=table, population=people, timeline=self._timeline(after.timeline))
         if self.sender is not None:
             after = replace(after, sender=self.sender)
         return after if self.minimum_tls is None else replace(after, minimum_tls=tls_version_of(self.minimum_tls))
+
+    def _timeline(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        """Type the settings into every table that comes into force later; another table is not changed again."""
+        kept = [event for event in events if self.policy is None or event.policy is None]
+        return tuple(e if e.policy is None else replace(e, policy=e.policy.with_tls(self.set)) for e in kept)
 
     def words(self, before: Scenario, after: Scenario) -> list[str]:
         """Say what changes, each as the subject of a sentence."""

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from sim.data import data_root
 from sim.files import write_text
-from sim.world.figures import Figure, load, load_mail
+from sim.world.figures import Figure, load, load_mail, read_figures
 
 _BLOCK: Final = re.compile(r"<!-- (figures|providers|mail) ?(\S*) -->\n.*?<!-- end -->\n", re.DOTALL)
 
@@ -68,10 +69,7 @@ def _block(kind: str, preset: str) -> str:
     elif kind == "providers":
         text, opening = providers_table(preset), f"<!-- providers {preset} -->"
     else:
-        own = f"{preset}.csv"
-        text = figures_table(
-            f for f in load("2020s-web" if preset == "common" else preset).figures.values() if f.file == own
-        )
+        text = figures_table(read_figures(data_root() / "populations" / f"{preset}.csv").values())
         opening = f"<!-- figures {preset} -->"
     return f"{opening}\n\n{text}\n<!-- end -->\n"
 

@@ -13,11 +13,13 @@ from typing import Any, Final
 import numpy as np
 
 from sim.errors import PopulationError, complaint
+from sim.files import read_text
 from sim.world.draw import Float
 
 _DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\Z")
 _DOMAIN_ALLOWED: Final = "a domain name of letters, digits, '-' and '.' (international names in their xn-- form)"
 _REQUIRED: Final = ("domain", "messages")
+_OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +44,7 @@ def read_destinations(path: str | os.PathLike[str]) -> Listed:
         Naming file, line and value of what cannot be read.
     """
     path = Path(path)
-    text = _text(path)
+    text = read_text(path, PopulationError).removeprefix("\ufeff")
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     mail: dict[str, float] = {}
     try:
@@ -65,26 +67,12 @@ def read_destinations(path: str | os.PathLike[str]) -> Listed:
     return Listed(path.stem, [d for d, _ in ordered], counts, _account(path, header, counts))
 
 
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-    except OSError as fault:
-        reason = (fault.strerror or str(fault)).lower()
-        raise PopulationError(complaint("file", str(path), f"a CSV file that can be read ({reason})")) from fault
-    if b"\0" in raw:
-        line = raw.count(b"\n", 0, raw.index(b"\0")) + 1
-        raise PopulationError(f"{path}:{line}: a zero byte; allowed: text in UTF-8 with the columns domain,messages")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as fault:
-        line = raw.count(b"\n", 0, fault.start) + 1
-        text = "text in UTF-8 with the columns domain,messages"
-        raise PopulationError(f"{path}:{line}: byte 0x{raw[fault.start]:02x}; allowed: {text}") from fault
-
-
 def _places(header: list[str], path: Path) -> tuple[int, int]:
     if not any(header):
         raise PopulationError(f"{path}: empty; allowed: a header domain,messages and one row a domain")
+    for separator, name in _OTHER_SEPARATORS.items():
+        if len(header) == 1 and separator in header[0]:
+            raise PopulationError(f"{path}:1: separated by {name}; allowed: commas, a header domain,messages")
     for column in _REQUIRED:
         if column not in header:
             near = complaint("column", column, [h for h in header if h and h not in _REQUIRED], file=path, line=1)

@@ -146,6 +146,10 @@ class Population:
     def custom(cls, specs: Sequence[Mapping[str, Any]], *, name: str = "custom", year: int = 2024) -> Self:
         """Make a small population by hand: what is not said is a healthy peer with TLS 1.3.
 
+        Its certificate is trusted and names the MX host, as a provider's does, and not the recipient's domain. So it
+        passes Required - Verify Hosted Domains, but Required - Verify only with ``san_domain`` (or another name that
+        this setting counts).
+
         Parameters
         ----------
         specs : one mapping a domain: ``domain``, any column of ``domains``, and ``hosts``: mappings of ``host``,

@@ -101,6 +101,33 @@ def test_run_says_what_was_matched_and_writes_everything(scenario: Path, tmp_pat
     assert not (out / "messages.csv").exists()
 
 
+def test_run_says_which_rows_do_not_compare_or_rest_on_few_messages(scenario: Path, tmp_path: Path) -> None:
+    different = "rows do not compare the settings; 'tlssim modes' sends the same mail under each."
+    told = document("run", str(scenario))
+    rows = {row["setting"]: row for row in told["by_setting"] if row["messages"]}
+    few = {
+        name: sum(row[f"{fate}_messages"] for fate in ("in_clear", "encrypted", "verified"))
+        for name, row in rows.items()
+    }
+    few = {name: delivered for name, delivered in few.items() if 0 < delivered < 100}
+    assert few
+    assert len(rows) > 1
+    named = ", ".join(f"{name} ({delivered})" for name, delivered in few.items())
+    assert told["notes"][0].endswith(different)
+    assert told["notes"][1] == f"p50, p95 and p99 rest on fewer than 100 delivered messages under {named}."
+    assert different in flat(printed("run", str(scenario)))
+    (tmp_path / "d.ini").write_text("[DEFAULT]\ntable_tls = on\n")
+    assert document("run", str(scenario))["notes"] == []
+
+
+def test_modes_says_how_far_p99_differs_between_replications() -> None:
+    some = (*SMALL, "--replications", "3", "--jobs", "1")
+    [note] = document("modes", *some)["notes"]
+    assert note.startswith("p99 is of all replications together; in each by itself it is ")
+    assert note in flat(printed("modes", *some))
+    assert document("modes", *some[:-4], "--replications", "1", "--jobs", "1")["notes"] == []
+
+
 def test_run_keeps_records_when_asked(scenario: Path, tmp_path: Path) -> None:
     told = document("run", str(scenario), "--records", "--seed", "4", "--out", str(tmp_path / "out"))
     assert told["meta"]["seed"] == 4
@@ -178,12 +205,12 @@ def test_the_unmeasured_figure_is_told_where_a_setting_in_force_rests_on_it(scen
     (tmp_path / "d.ini").write_text("[DEFAULT]\ntable_tls = require_verify\n")
     scenario.write_text(verify)
     assert CAVEAT in flat(printed("run", str(scenario)))
-    assert document("run", str(scenario))["notes"] == [CAVEAT]
+    assert document("run", str(scenario))["notes"][-1] == CAVEAT
     assert CAVEAT in flat(printed("expected", str(scenario)))
     assert document("expected", str(scenario))["notes"] == [CAVEAT]
     scenario.write_text(f"{verify}[population.figures]\np_cn_ptr = 0.5\n")
-    assert "p_cn_ptr = 0.5 (" in document("run", str(scenario))["notes"][0]
-    assert "is given;" in document("run", str(scenario))["notes"][0]
+    assert "p_cn_ptr = 0.5 (" in document("run", str(scenario))["notes"][-1]
+    assert "is given;" in document("run", str(scenario))["notes"][-1]
     (tmp_path / "d.ini").write_text("[DEFAULT]\ntable_tls = on\n")
     assert document("run", str(scenario))["notes"] == []
 
@@ -202,6 +229,19 @@ def test_check_says_that_its_population_is_drawn(tmp_path: Path) -> None:
 
 def test_check_ends_each_sentence_once() -> None:
     assert "Did you mean 'table_tls'?\n" in printed("check", TABLE, "--profiles", PROFILES)
+
+
+def test_a_line_of_no_entry_is_told_without_one(tmp_path: Path) -> None:
+    (tmp_path / "d.ini").write_text("stray = 1\n[DEFAULT]\ntable_tls = on\n")
+    text = printed("check", str(tmp_path / "d.ini"))
+    assert "note: line 1: line-not-used\n" in text
+    assert "[]" not in text
+
+
+@pytest.mark.parametrize("command", [(), ("modes",), ("check",), ("export",)])
+def test_help_names_every_exit_status(command: tuple[str, ...]) -> None:
+    text = " ".join(printed(*command, "--help").split())
+    assert text.endswith("0; 1 when check --fail-on finds something; 2 for bad input; 130 when interrupted.")
 
 
 def test_check_help_claims_no_default_that_does_not_hold() -> None:

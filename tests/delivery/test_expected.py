@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from sim.delivery.analytic import ENDS, expected, pass_probabilities
-from sim.delivery.compile import RATE_COLUMNS
+from sim.delivery.arrays import RATE_COLUMNS
 from sim.delivery.simulate import simulate
 from sim.policy.decide import Tables, decide
 from sim.policy.destinations import DestinationControls, Entry

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sim.delivery.queue import Connection, Destination, Limit, Message
+from sim.delivery.parts import Connection, Limit, Message
+from sim.delivery.queue import Destination
 from sim.delivery.reference import Reference
 from sim.delivery.world import World
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
@@ -243,6 +244,40 @@ def test_required_settings_never_deliver_in_clear(setting: Setting) -> None:
     assert delivered > 1_000
 
 
+def test_no_message_starts_under_a_setting_that_is_no_longer_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timeline that changes our policy: what starts after the change goes by the new setting, on any connection."""
+    late: Counter[bool] = Counter()
+    plain = Destination.start
+
+    def start(self: Destination, message: Message, connection: Connection) -> None:
+        now = np.searchsorted(run.world.phases.begins_us, self.engine.now, side="right") - 1
+        setting = run.world.phases.setting[now, self.index]
+        assert setting == connection.phase.setting[self.index], f"seed {seed}, {self.engine.now} us"
+        assert setting not in STRICT or connection.outcome != Outcome.DELIVER_CLEAR, f"seed {seed}"
+        late[bool(now) and message.arrival_us < run.world.phases.begins_us[now]] += 1
+        plain(self, message, connection)
+
+    monkeypatch.setattr(Destination, "start", start)
+    for seed in MANY:
+        run = Run(random_world(seed), seed)
+        run.engine.run()
+    assert late[True] > 1_000
+
+
+def test_only_mail_in_clear_on_a_stripped_path_is_exposed() -> None:
+    exposed = 0
+    for seed in MANY:
+        world, of, _ = run_of(seed)
+        mine = of["exposed"] == 1
+        assert (of["fate"][mine] == Fate.IN_CLEAR).all(), seed
+        assert world.phases.stripped[:, of["route"][mine]].any(axis=0).all(), seed
+        always = np.asarray(world.phases.stripped.all(axis=0))
+        clear = of["fate"] == Fate.IN_CLEAR
+        assert mine[clear & always[of["route"]]].all(), seed
+        exposed += int(mine.sum())
+    assert exposed > 100
+
+
 def test_no_delivers_in_clear_and_preferred_does_both() -> None:
     """The other side: the worlds above would show clear text if a setting let it through."""
     fates: dict[Setting, Counter[int]] = {}
@@ -317,7 +352,9 @@ def test_times_and_counts_of_connections_fit_together() -> None:
         assert (of["outcome"] <= Outcome.DELIVER_VERIFIED).tolist() == works.tolist(), seed
         assert (of["opened_us"] < of["closed_us"]).all(), seed
         assert (of["opened_us"][works] < of["established_us"][works]).all(), seed
-        assert (of["established_us"][works] < of["closed_us"][works]).all(), seed
+        used = works & (of["messages"] > 0)
+        assert (of["established_us"][works] <= of["closed_us"][works]).all(), seed
+        assert (of["established_us"][used] < of["closed_us"][used]).all(), seed
         assert (of["messages"][~works] == 0).all(), seed
         assert (of["messages"] <= world.destinations.max_messages[of["destination"]]).all(), seed
         carried = np.zeros(len(world.destinations.key), dtype=np.int64)

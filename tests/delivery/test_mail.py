@@ -61,7 +61,7 @@ def test_a_letter_is_what_its_key_draws() -> None:
             nth = ordinal << NTH_BITS
             gap = int(of.gap_ticks[d]) * quantile(tables.gap.tolist(), words(arrival, key, nth)[0]) >> UNIT_BITS
             ticks += max(1, gap)
-            assert at == clock_us(ticks, tables.ticks_before_hour.tolist())
+            assert at == clock_us(ticks, tables.knots_us.tolist(), tables.ticks_before[0].tolist())
             drawn = words(message, key, nth)
             assert size == quantile(tables.size_bytes.tolist(), drawn[0])
             below = tables.recipients_below.tolist()

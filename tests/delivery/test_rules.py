@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from sim.delivery import rules
 from sim.delivery.compile import LARGEST_BYTES
-from sim.delivery.mail import _clock_of_many, _ticks_at
+from sim.delivery.mail import _clock_of_many
 from sim.delivery.quantiles import tail_knots
-from sim.delivery.rules import HOUR_TICKS, HOUR_US, UNIT_BITS, Rank
+from sim.delivery.rules import HOUR_TICKS, HOUR_US, MOST_TICKS, UNIT_BITS, Rank
 from sim.terms import Demand, Stage
 
 WHOLE = 1 << 32
 LARGEST = 1 << 62
-#: The most one hour's ticks may be for ``clock_us``; a week's mail in one hour makes a sixth of it.
-MOST_TICKS = (1 << 44) - 1
-WEEK_US = 168 * HOUR_US
-YEAR_US = 366 * 24 * HOUR_US
+Rate = tuple[list[int], list[int]]
 
 word32 = st.integers(0, WHOLE - 1)
-hours = st.one_of(st.integers(0, MOST_TICKS), st.just(0), st.just(HOUR_TICKS))
-profiles = st.lists(hours, min_size=168, max_size=168).filter(any)
+pieces = st.tuples(st.integers(1, HOUR_US), st.one_of(st.integers(0, MOST_TICKS), st.just(0), st.just(HOUR_TICKS)))
 rtts = st.integers(1, 1 << 40)
 #: Now, limit, window and the recipients of messages that come one after another, so many microseconds apart.
 window_lengths = st.integers(1, 60 * 60_000_000)
 
 
-def before_hour(profile: list[int]) -> list[int]:
-    return [0, *np.cumsum(profile).tolist()]
+@st.composite
+def drawn_rates(draw: st.DrawFn) -> Rate:
+    """Draw knots at most an hour apart, and the integral of a rate before each of them."""
+    lengths, ticks = zip(*draw(st.lists(pieces, min_size=1, max_size=60)), strict=True)
+    assume(any(ticks))
+    return [0, *accumulate(lengths)], [0, *accumulate(ticks)]
+
+
+rates = drawn_rates()
 
 
 # --- fixed point
@@ -72,36 +76,37 @@ def test_first_above_is_the_first_or_the_end(thresholds: list[int], word: int, d
 # --- the clock of arrivals
 
 
-@given(profiles, st.lists(st.integers(0, 1 << 48), min_size=1, max_size=20))
-def test_the_vectorised_clock_is_the_scalar_one(profile: list[int], ticks: list[int]) -> None:
-    """Any weekly profile, hours without mail too; beyond a year of mean rate."""
-    table = before_hour(profile)
-    edges = [t + week * table[168] for t in table[::17] for week in (0, 1, 52)]
-    given_ticks = [*ticks, *edges]
-    many = _clock_of_many(np.array(given_ticks, dtype=np.int64), np.array(table, dtype=np.int64))
-    assert many.tolist() == [rules.clock_us(t, table) for t in given_ticks]
+@given(rates)
+def test_the_vectorised_clock_is_the_scalar_one(rate: Rate) -> None:
+    """Any profile, pieces without mail too, at every knot and between."""
+    knots, before = rate
+    ticks = sorted({t + d for t in before for d in (-1, 0, 1) if 0 <= t + d < before[-1]} | {before[-1] // 3})
+    many = _clock_of_many(np.array(ticks), np.array(knots), np.array(before))
+    assert many.tolist() == [rules.clock_us(t, knots, before) for t in ticks]
 
 
-@given(profiles, st.integers(0, 1 << 48))
-def test_the_clock_never_turns_back_and_skips_hours_without_mail(profile: list[int], ticks: int) -> None:
-    table = before_hour(profile)
-    here = rules.clock_us(ticks, table)
-    assert here <= rules.clock_us(ticks + 1, table)
-    assert profile[here // HOUR_US % 168] > 0
+@given(rates, st.data())
+def test_the_clock_never_turns_back_and_skips_pieces_without_mail(rate: Rate, data: st.DataObject) -> None:
+    knots, before = rate
+    ticks = data.draw(st.integers(0, before[-1] - 1))
+    here = rules.clock_us(ticks, knots, before)
+    piece = bisect_right(knots, here) - 1
+    assert before[piece] <= ticks < before[piece + 1]
+    assert ticks + 1 == before[-1] or here <= rules.clock_us(ticks + 1, knots, before)
+    assert 0 <= here < knots[-1]
 
 
-@given(st.integers(0, 1 << 48))
+@given(st.integers(1, HOUR_US), st.integers(1, MOST_TICKS), st.data())
+def test_a_part_is_exact(length_us: int, width: int, data: st.DataObject) -> None:
+    ticks = data.draw(st.integers(0, width - 1))
+    assert rules.part_of(length_us, ticks, width) == length_us * ticks // width
+
+
+@given(st.integers(0, 1_000 * HOUR_TICKS - 1))
 def test_at_a_flat_rate_an_hour_of_ticks_is_an_hour(ticks: int) -> None:
-    assert rules.clock_us(ticks, [h * HOUR_TICKS for h in range(169)]) == ticks * HOUR_US // HOUR_TICKS
-
-
-@given(profiles, st.integers(0, YEAR_US))
-def test_the_window_of_arrivals_ends_at_its_first_tick(profile: list[int], time_us: int) -> None:
-    """Every tick before it is earlier on the clock, and it is not."""
-    table = before_hour(profile)
-    tick = _ticks_at(time_us, np.array(table, dtype=np.int64))
-    assert rules.clock_us(tick, table) >= time_us
-    assert tick == 0 or rules.clock_us(tick - 1, table) < time_us
+    hours = range(1_001)
+    knots, before = [h * HOUR_US for h in hours], [h * HOUR_TICKS for h in hours]
+    assert rules.clock_us(ticks, knots, before) == ticks * HOUR_US // HOUR_TICKS
 
 
 # --- nothing above 2**62, so that a compiler may take the functions as they stand
@@ -161,10 +166,11 @@ def test_a_quantile_stays_within_62_bits(word: int) -> None:
     assert largest_of(rules.quantile, knots, word) <= LARGEST
 
 
-@given(profiles, st.integers(0, 1 << 48))
-@example([MOST_TICKS] * 168, (168 * MOST_TICKS) - 1)
-def test_the_clock_stays_within_62_bits(profile: list[int], ticks: int) -> None:
-    assert largest_of(rules.clock_us, ticks, before_hour(profile)) <= LARGEST
+@given(rates)
+@example(([0, HOUR_US], [0, MOST_TICKS]))
+def test_the_clock_stays_within_62_bits(rate: Rate) -> None:
+    knots, before = rate
+    assert largest_of(rules.clock_us, before[-1] - 1, knots, before) <= LARGEST
 
 
 @pytest.mark.parametrize(

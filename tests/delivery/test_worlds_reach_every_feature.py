@@ -15,7 +15,7 @@ from tests.delivery.tiny_loop import BUSY, CLOSED, DONE, IDLE, OPENING, TIMER, T
 
 COUNTED: Counter[str] = Counter()
 ALL: list[Watched] = []
-RANKS = [rank for rank in Rank if rank not in (Rank.TIMELINE, Rank.OUTAGE)]
+RANKS = [rank for rank in Rank if rank != Rank.OUTAGE]
 
 
 class Watched(tiny_loop.Destination):
@@ -41,6 +41,21 @@ class Watched(tiny_loop.Destination):
 
     def switch(self, name: str) -> str:
         return f"{name}={int(getattr(self.rules, name))}"
+
+    # --- the timeline
+
+    def phase_begins(self, phase: int) -> None:
+        self.ties(Rank.TIMELINE)
+        idle = [c for c in self.connections if c.state == IDLE]
+        super().phase_begins(phase)
+        self.tell(*(["a changed setting closes an idle connection"] if any(c.state == CLOSED for c in idle) else []))
+        self.tell(*(["a phase begins while down"] if self.down else []))
+
+    def goes_on(self, c: Connection) -> None:
+        changed = self.setting(self.phase()) != self.setting(c.phase)
+        super().goes_on(c)
+        if changed:
+            self.tell("a changed setting ends a connection " + ("after a message" if c.messages else "as it is made"))
 
     # --- messages
 
@@ -101,18 +116,21 @@ class Watched(tiny_loop.Destination):
 
     def outage(self, host: int, now_us: int) -> bool:
         covered = super().outage(host, now_us)
+        first, stop = self.world.hosts.planned_start[host : host + 2]
+        if any(begins <= now_us < ends for begins, ends in self.world.planned_outages[first:stop]):
+            self.tell("a planned outage covers a try")
         self.tell(*(["outage covers a try"] if covered else []))
         return covered
 
     def try_route(self, c: Connection, start_us: int) -> None:
-        if self.world.routes.stripped[c.route]:
+        if self.world.phases.stripped[c.phase, c.route]:
             self.tell("a try on a stripped path")
         super().try_route(c, start_us)
 
     def stepped(self, c: Connection, stage: Stage, seen: int) -> None:
         self.ties(Rank.CONNECTION_STEP, c.ordinal)
         self.tell(f"stage {stage.name}", f"seen {Seen(seen).name}")
-        in_clear_again, was_probe = c.opening > 0 and c.demand == 0 and self.of["demand"] > 0, self.probe is c
+        in_clear_again, was_probe = c.opening > 0 and c.demand == 0 and self.demand(c.phase) > 0, self.probe is c
         super().stepped(c, stage, seen)
         self.tell(f"outcome {Outcome(c.outcome).name}")
         if in_clear_again:
@@ -159,6 +177,11 @@ class Watched(tiny_loop.Destination):
             self.tell(f"others on timers at an accepted message, {self.switch('success_releases_all')}")
         if c.state == CLOSED:
             self.tell(
+                "a changed setting closes an idle connection",
+                "a changed setting ends a connection after a message",
+                "a changed setting ends a connection as it is made",
+                "a phase begins while down",
+                "a planned outage covers a try",
                 "closes at its limit of messages",
                 *(["the probe closes unaccepted"] if was_probe and answer != 2 else []),
             )

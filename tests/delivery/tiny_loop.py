@@ -51,6 +51,7 @@ class Message:
     deferral_events: int = 0
     deferred: bool = False
     reason: int = Reason.NONE
+    exposed: bool = False
     route: int = -1
     fate: int = Fate.QUEUED
     bounce: int = Bounce.NONE
@@ -66,6 +67,7 @@ class Connection:
     message: Message
     opened_us: int
     opening: int
+    phase: int
     demand: int
     route: int
     untried: list[int]
@@ -123,8 +125,30 @@ class Destination:
         self.timer_starts = 0
         self.watch_us: int | None = None
         self.falls = count()
+        for phase in range(1, len(world.phases.begins_us)):
+            begins_us = int(world.phases.begins_us[phase])
+            clock.at(begins_us, Rank.TIMELINE, number, phase, partial(self.phase_begins, phase))
         for letter in letters:
             clock.at(letter[1], Rank.ARRIVAL, number, letter[0], partial(self.arrives, Message(*letter[:6])))
+
+    # --- what the timeline changes
+
+    def phase(self) -> int:
+        """Return the phase that is in force now."""
+        return int(np.searchsorted(self.world.phases.begins_us, self.clock.now_us, side="right")) - 1
+
+    def setting(self, phase: int) -> int:
+        return int(self.world.phases.setting[phase, self.number])
+
+    def demand(self, phase: int) -> int:
+        return int(self.rules.demand[self.setting(phase)])
+
+    def phase_begins(self, phase: int) -> None:
+        """Close every idle connection when the setting changes."""
+        if self.setting(phase) != self.setting(phase - 1):
+            for c in [c for c in self.connections if c.state == IDLE]:
+                self.clock.called_off.add(c.timeout)
+                self.closes(c)
 
     # --- what is where
 
@@ -212,7 +236,9 @@ class Destination:
     def open_for(self, m: Message, dns_word: int, order: list[int]) -> Connection:
         """Let a connection open whose pass begins at the first of these routes."""
         now = self.clock.now_us
-        c = Connection(len(self.connections) + 1, m, now, m.openings, self.of["demand"], order[0], order[1:])
+        phase = self.phase()
+        demand = self.demand(phase)
+        c = Connection(len(self.connections) + 1, m, now, m.openings, phase, demand, order[0], order[1:])
         self.connections.append(c)
         self.clock.open += 1
         if self.clock.open > self.clock.ceiling:
@@ -233,21 +259,25 @@ class Destination:
         word_0, word_1, _, _ = words(self.keys[Stream.CONNECTION], self.of["key"] ^ int(hosts.key[host]), nth)
         first, stop = int(hosts.backend_start[host]), int(hosts.backend_start[host + 1])
         backend = rules.first_above(backends.chosen.tolist(), first, stop, word_0)
-        thresholds = backends.stage[backend].tolist()
+        phases = self.world.phases
+        thresholds = phases.stage[c.phase, backend].tolist()
         stage = Stage(Stage.UNREACHABLE + rules.first_above(thresholds, 0, len(thresholds), word_1))
         if self.outage(host, start_us):
             stage = Stage.UNREACHABLE
-        elif routes.stripped[c.route]:
+        elif phases.stripped[c.phase, c.route]:
             stage = min(stage, Stage.NOT_OFFERED)
-        certificate = self.world.seen_tls[routes.seen_start[c.route] + backend - first]
+        certificate = phases.seen_tls[c.phase, routes.seen_start[c.route] + backend - first]
         seen = int(certificate) if stage == Stage.TLS else None
         trips, rtt_us = int(backends.handshake_round_trips[backend]), int(hosts.rtt_us[host])
         lasts_us = rules.opening_us(c.demand, stage, rtt_us, trips, int(hosts.unreachable_us[host]))
         self.step(c, start_us + lasts_us, stage, seen)
 
     def outage(self, host: int, now_us: int) -> bool:
-        """Tell whether an outage that begins in this cycle of the host, or in the one before, covers an instant."""
+        """Tell whether a planned outage, or one that begins in this cycle or in the one before, covers an instant."""
         hosts = self.world.hosts
+        for begins, ends in self.world.planned_outages[hosts.planned_start[host] : hosts.planned_start[host + 1]]:
+            if begins <= now_us < ends:
+                return True
         cycle_us, mean_us, key = (int(a[host]) for a in (hosts.outage_cycle_us, hosts.outage_us, hosts.key))
         for cycle in (now_us // cycle_us, now_us // cycle_us - 1) if cycle_us else ():
             word_0, word_1, _, _ = words(self.keys[Stream.OUTAGE], key, cycle)
@@ -266,7 +296,7 @@ class Destination:
         c.outcome, c.reason = int(self.rules.outcome[c.demand, seen]), int(self.rules.reason[c.demand, seen])
         if c.outcome in FATE_ON:
             c.established_us = self.clock.now_us
-            self.falls_idle(c)
+            self.goes_on(c)
         elif c.outcome == Outcome.RECONNECT_CLEAR:
             c.demand, c.opening = Demand.CLEAR, c.message.openings
             c.message.openings += 1
@@ -290,7 +320,7 @@ class Destination:
                 if not self.has_place(route):
                     continue
                 moves = True
-            c.route, c.demand = route, self.of["demand"]
+            c.route, c.demand = route, self.demand(c.phase)
             self.try_route(c, self.clock.now_us)
             if moves:
                 self.ask_for_dispatch()
@@ -298,6 +328,13 @@ class Destination:
         return False
 
     # --- a connection carries
+
+    def goes_on(self, c: Connection) -> None:
+        """Fall idle, or close where the limit is reached or the setting has changed since."""
+        if c.messages < self.of["max_messages"] and self.setting(self.phase()) == self.setting(c.phase):
+            self.falls_idle(c)
+        else:
+            self.closes(c)
 
     def falls_idle(self, c: Connection) -> None:
         c.state, c.fell_idle = IDLE, next(self.falls)
@@ -350,6 +387,8 @@ class Destination:
     def verdict(self, m: Message, c: Connection, answer: int) -> None:
         c.messages += 1
         if answer == 2:
+            in_clear = c.outcome == Outcome.DELIVER_CLEAR
+            m.exposed = in_clear and bool(self.world.phases.stripped[c.phase, c.route])
             self.ends(m, FATE_ON[Outcome(c.outcome)])
             self.accepted()
         elif answer == 4:
@@ -357,10 +396,7 @@ class Destination:
         else:
             m.reason = Reason.REPLY_5YZ
             self.ends(m, Fate.BOUNCED, Bounce.REPLY_5YZ)
-        if c.messages >= self.of["max_messages"]:
-            self.closes(c)
-        else:
-            self.falls_idle(c)
+        self.goes_on(c)
 
     def accepted(self) -> None:
         self.down = self.held = False

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sim.delivery import world as w
 from sim.delivery.draws import name_key
 from sim.delivery.quantiles import quantile_table, tail_knots, unit_table
-from sim.delivery.rules import HOUR_TICKS, UNIT_BITS
+from sim.delivery.rules import HOUR_TICKS, HOUR_US, UNIT_BITS
 from sim.policy.decide import Tables
 from sim.policy.profiles import esa
 from sim.results.labels import Labels
@@ -81,12 +81,13 @@ def random_world(seed: int, *, coarse: bool = True, messages: int = 40, setting:
     profile = rng.integers(1, 4, count)
     waits = [rng.choice([1, 2, 5, 20, 60], n) * S for n in profile]
     trace, trace_start = _trace(rng, count, messages, coarse)
+    planned, planned_start = _planned(rng, hosts)
     return w.World(
         destinations=w.Destinations(
             key=ints([name_key(f"d{i}.example") for i in range(count)]),
             gap_ticks=np.zeros(count, dtype=np.int64),
             trace_start=trace_start,
-            demand=ints(tables.demand[settings]),
+            profile=np.zeros(count, dtype=np.int64),
             dns_stage=ints(rng.choice([-1, -1, -1, -1, -1, -1, int(Stage.NXDOMAIN), int(Stage.NULL_MX)], count)),
             dns_temporary=threshold(rng.choice([0.0, 0.0, 0.2], count)),
             persistent_4yz=threshold(rng.choice([0.0, 0.05], count)),
@@ -105,7 +106,6 @@ def random_world(seed: int, *, coarse: bool = True, messages: int = 40, setting:
         routes=w.Routes(
             host=ints(route_host),
             preference=ints(np.sort(rng.integers(0, 2, routes.sum())) if rng.random() < 0.5 else position),
-            stripped=ints(rng.random(routes.sum()) < 0.1),
             slot=ints(slot_start[owner] + np.where(by_route[owner], position, 0)),
             seen_start=seen_start[:-1],
         ),
@@ -114,11 +114,12 @@ def random_world(seed: int, *, coarse: bool = True, messages: int = 40, setting:
             recipients=ints(rng.choice([0, 0, 2, 5], slot_owner.sum())),
             window_us=ints(rng.choice([5, 30], slot_owner.sum()) * S),
         ),
-        hosts=_hosts(rng, hosts, pool, coarse),
+        hosts=_hosts(rng, hosts, pool, coarse, planned_start),
         backends=backends,
+        phases=_phases(rng, settings, setting is None, (int(routes.sum()), int(pool.sum()), int(seen_start[-1]))),
         rules=_rules(rng, tables),
         tables=_tables(coarse),
-        seen_tls=ints(rng.choice([Seen.UNTRUSTED, Seen.EXPIRED, Seen.MISMATCH, Seen.VERIFIED], seen_start[-1])),
+        planned_outages=planned,
         waits_us=ints(np.concatenate(waits)),
         trace=trace,
         labels=labels_for(count, hosts, settings, route_host),
@@ -182,7 +183,32 @@ def _trace(rng: np.random.Generator, count: int, messages: int, coarse: bool) ->
     return ints(np.concatenate(rows)), starts(per_destination)
 
 
-def _hosts(rng: np.random.Generator, hosts: int, pool: Int64, coarse: bool) -> w.Hosts:
+def _planned(rng: np.random.Generator, hosts: int) -> tuple[Int64, Int64]:
+    counts = rng.choice([0, 0, 0, 1, 2], hosts)
+    begins = rng.integers(0, 60, counts.sum()) * S
+    return np.stack([begins, begins + rng.integers(1, 60, counts.sum()) * S], axis=1), starts(counts)
+
+
+def _phases(rng: np.random.Generator, settings: Int64, policies: bool, rows: tuple[int, int, int]) -> w.Phases:
+    """Return one phase, or up to three that differ in everything a phase may differ in."""
+    routes, backends, members = rows
+    count = int(rng.choice([1, 1, 2, 3]))
+    changed = rng.random((count, len(settings))) < 0.5
+    changed[0] = False
+    changed &= policies
+    stage = np.cumsum(rng.dirichlet(np.full(10, 0.3), (count, backends))[:, :, :9], axis=2)
+    stage[rng.random((count, backends)) < 0.5] *= 0.1
+    seen = [Seen.UNTRUSTED, Seen.EXPIRED, Seen.MISMATCH, Seen.VERIFIED]
+    return w.Phases(
+        begins_us=ints(np.concatenate([[0], np.sort(rng.choice(40, count - 1, replace=False) + 1)]) * S),
+        setting=ints(np.where(changed, rng.integers(0, 6, changed.shape), settings)),
+        stripped=ints(rng.random((count, routes)) < 0.15),
+        stage=threshold(stage),
+        seen_tls=ints(rng.choice(seen, (count, members))),
+    )
+
+
+def _hosts(rng: np.random.Generator, hosts: int, pool: Int64, coarse: bool, planned_start: Int64) -> w.Hosts:
     return w.Hosts(
         key=ints([name_key(f"mx{i}.example") for i in range(hosts)]),
         rtt_us=ints(rng.choice([1, 2], hosts) * S if coarse else rng.integers(1, 2 * S, hosts)),
@@ -193,20 +219,19 @@ def _hosts(rng: np.random.Generator, hosts: int, pool: Int64, coarse: bool) -> w
         outage_cycle_us=ints(rng.choice([0, 0, 200], hosts) * S),
         unreachable_us=ints(rng.choice([1, 10, 90], hosts) * S),
         backend_start=starts(pool),
+        planned_start=planned_start,
     )
 
 
 def _backends(rng: np.random.Generator, pool: Int64) -> w.Backends:
     total = int(pool.sum())
-    stage = np.cumsum(rng.dirichlet(np.full(10, 0.3), total)[:, :9], axis=1)
-    healthy = rng.random(total) < 0.5
-    stage[healthy] *= 0.1
     chosen = np.concatenate([threshold(np.arange(1, n + 1) / n) for n in pool])
-    return w.Backends(chosen=chosen, stage=threshold(stage), handshake_round_trips=ints(rng.integers(1, 3, total)))
+    return w.Backends(chosen=chosen, handshake_round_trips=ints(rng.integers(1, 3, total)))
 
 
 def _rules(rng: np.random.Generator, tables: Tables) -> w.Rules:
     return w.Rules(
+        demand=ints(tables.demand),
         seen_at=ints(tables.seen[:, 1, 0, 0]),
         outcome=ints(tables.outcome[:, :, 0]),
         reason=ints(tables.reason),
@@ -233,5 +258,6 @@ def _tables(coarse: bool) -> w.Tables:
         size_bytes=quantile_table(LogNormal(1.0), scale=20_000.0, what="size"),
         recipients_below=ints([WHOLE]),
         recipients=ints([1]),
-        ticks_before_hour=ints(np.arange(169) * HOUR_TICKS),
+        knots_us=ints(np.arange(25) * HOUR_US),
+        ticks_before=ints([np.arange(25) * HOUR_TICKS]),
     )

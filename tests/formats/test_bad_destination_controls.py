@@ -8,6 +8,7 @@ import pytest
 
 from sim.errors import PolicyError
 from sim.formats.destination_controls import Policy
+from sim.policy.retry import PROFILE_NAMES
 from tests.formats.test_destination_controls import DEFAULT_TEXT
 
 WORDS = "off, on, require, on_verify, require_verify, require_verify_hosted, require_hosted_verify, 0, 1, 2, 3, 4, 5"
@@ -96,7 +97,7 @@ BAD = [
     ),
     (
         "[a.example]\nbounce_profile = 7up\n",
-        ("d.ini:12: [a.example] bounce_profile = '7up'; allowed: a name that starts with a letter or _"),
+        f"d.ini:12: [a.example] bounce_profile = '7up'; allowed: {PROFILE_NAMES}",
     ),
     ("[a.example]\n\x00\x01\n", "d.ini:12: content = 'byte 0x00'; allowed: UTF-8 text"),
 ]

@@ -6,6 +6,7 @@ import pytest
 
 from sim.data import example
 from sim.formats.destination_controls import Policy
+from sim.formats.destination_keys import NOTE
 from sim.formats.destination_normal import normalised_text
 
 CASES = [
@@ -14,6 +15,8 @@ CASES = [
     ("# c\n[DEFAULT]\n[ Bank.Example. ] # b\ntable-tls = x\n", "# c\n[DEFAULT]\n[bank.example] # b\ntable-tls = x\n"),
     ("[DEFAULT]\n[192.0.2.7]\nx_y =  1  \n\njunk\n", "[DEFAULT]\n[[192.0.2.7]]\nx_y = 1\n\njunk\n"),
     ("[DEFAULT]\n[[192.0.2.7]];c\ndane = none", "[DEFAULT]\n[[192.0.2.7]] ;c\ndane_option = none"),
+    ("[Default.]\n[.a]\ntable_tls = 5\n", f"{NOTE}\n[DEFAULT]\n[.a]\ntable_tls = require_verify_hosted\n"),
+    ("\ufeff[DEFAULT]\ntable_tls=5", f"\ufeff{NOTE}\n[DEFAULT]\ntable_tls = require_verify_hosted"),
     ("[DEFAULT]\nrecipient_minutes = 007\ncertificate=x\n", "[DEFAULT]\nrecipient_minutes = 7\ncertificate = x\n"),
 ]
 
@@ -31,6 +34,8 @@ def test_the_shipped_example_changes_only_in_spelling() -> None:
     policy = Policy.read(path, profiles=profiles)
     normal = normalised_text(policy)
     assert Policy.parse(normal, profiles=profiles) == policy
-    changed = [a for a, b in zip(path.read_text().splitlines(), normal.splitlines(), strict=True) if a != b]
+    note, *lines = normal.splitlines()
+    assert note == NOTE
+    changed = [a for a, b in zip(path.read_text().splitlines(), lines, strict=True) if a != b]
     assert "TABLE_TLS=REQUIRE_VERIFY" in changed
     assert all("=" in line for line in changed)

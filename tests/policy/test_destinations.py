@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import PolicyError
-from sim.policy.destinations import SHIPPED, DestinationControls, Entry, canonical_domain
-from sim.policy.retry import BounceProfile
+from sim.policy.destinations import SHIPPED, DestinationControls, Entry, canonical_domain, is_default
+from sim.policy.retry import PROFILE_NAMES, BounceProfile
 from sim.terms import LimitApply, LimitType, Setting
 
 TABLE = DestinationControls(
@@ -85,6 +85,27 @@ def test_an_entry_inherits_what_it_does_not_set() -> None:
         TABLE.resolved(6)
 
 
+@pytest.mark.parametrize("name", ["default", " Default. ", "DEFAULT.", "\uff24efault"])
+def test_default_in_any_spelling_is_default(name: str) -> None:
+    assert is_default(name)
+    assert Entry(domain=name).domain == "DEFAULT"
+
+
+def test_a_limit_brings_the_fields_it_cannot_stand_without() -> None:
+    assert TABLE.entries[3].limit_type is LimitType.HOST
+    per_mx = Entry(domain="DEFAULT", limit_type=LimitType.MXIP)
+    table = DestinationControls(per_mx, (Entry(domain="a.example", recipient_limit=9), Entry(domain="b.example")))
+    assert table.entries[0] == Entry(
+        domain="a.example", recipient_limit=9, recipient_minutes=60, limit_type=LimitType.MXIP,
+        limit_apply=LimitApply.SYSTEM,
+    )  # fmt: skip
+    assert table.entries[1] == Entry(domain="b.example")
+
+
+def test_dane_is_read_without_case() -> None:
+    assert Entry(domain="a.example", dane_option="MANDATORY").dane_option == "mandatory"
+
+
 def test_shipped_is_tls_off_and_no_rate_limit() -> None:
     shipped = DestinationControls.shipped()
     assert shipped.entries == ()
@@ -137,6 +158,14 @@ def test_it_travels_to_another_process() -> None:
         ),
         ({"domain": "*.bank.example"}, "domain = '*.bank.example'; allowed: example.com, .example.com"),
         ({"domain": 7}, "domain = 7; allowed: example.com"),
+        ({"domain": "[192.0.2.7"}, "domain = '[192.0.2.7'; allowed: example.com"),
+        ({"domain": "192.0.2.7]"}, "domain = '192.0.2.7]'; allowed: example.com"),
+        ({"domain": "fe80::1%eth0"}, "domain = 'fe80::1%eth0'; allowed: example.com"),
+        ({"bounce_profile": "1bad"}, f"[a.example] bounce_profile = '1bad'; allowed: {PROFILE_NAMES}"),
+        ({"bounce_profile": "a\nb"}, "[a.example] bounce_profile = 'a\\nb'; allowed: a name"),
+        ({"bounce_profile": "Short "}, "[a.example] bounce_profile = 'Short '; allowed: a name"),
+        ({"dane_option": "foo # bar"}, "[a.example] dane_option = 'foo # bar'; allowed: none, opportunistic"),
+        ({"bounce_validation": "on"}, "[a.example] bounce_validation = 'on'; allowed: true, false"),
         ({"tls": 9}, "[a.example] tls = 9; allowed: No, Preferred"),
         ({"max_host_concurrency": 0}, "[a.example] max_host_concurrency = 0; allowed: a whole number, 1..1000 conn"),
         ({"recipient_minutes": 61}, "[a.example] recipient_minutes = 61; allowed: a whole number, 1..60 minutes"),

@@ -193,15 +193,22 @@ def test_the_order_is_an_order(switches: Switches) -> None:
     assert le[:, Setting.REQUIRED_VERIFY].all()
 
 
-def test_the_cells_no_source_settles_are_listed_with_their_switch() -> None:
+def test_the_cells_no_source_settles_are_listed_with_every_switch_that_changes_them() -> None:
     cells = esa.unsettled()
-    assert (Seen.HANDSHAKE_FAILED, Demand.OPPORTUNISTIC_VERIFY, "pv_after_220") in cells
-    assert (Seen.REFUSED_5XX, Demand.VERIFY, "starttls_5xx_required") in cells
-    assert (Seen.GREETING_5XX, Demand.CLEAR, "") in cells
-    for seen, demand, switch in cells:
-        if switch == "tls_failure_next_mx":
-            turned = tables(Switches(tls_failure_next_mx=False))
-            assert turned.outcome[demand, seen, 0] == Outcome.RETRY
+    assert (Seen.REFUSED_5XX, Demand.VERIFY, ("starttls_5xx_required", "tls_failure_next_mx")) in cells
+    turned = {
+        "pv_after_220": tables(Switches(pv_after_220="fail")),
+        "starttls_5xx_required": tables(Switches(starttls_5xx_required="bounce")),
+        "tls_failure_next_mx": tables(Switches(tls_failure_next_mx=False)),
+    }
+    for seen, demand, switches in cells:
+        changing = {s for s, t in turned.items() if t.outcome[demand, seen, 0] != tables().outcome[demand, seen, 0]}
+        assert set(switches) == changing, f"{seen}, {demand}"
+
+
+def test_a_bounce_after_the_last_host_asks_the_last_host_whatever_the_other_switch_says() -> None:
+    both = tables(Switches(starttls_5xx_required="bounce", tls_failure_next_mx=False))
+    assert (both.outcome[[Demand.ENCRYPT, Demand.VERIFY], Seen.REFUSED_5XX] == Outcome.BOUNCE_MESSAGE).all()
 
 
 def test_the_matrix_says_the_outcome_of_every_cell_and_marks_those_no_source_settles() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import sim
+from sim.delivery.draws import Stream
+from sim.delivery.rules import Rank
 from tests.repository.tree import ROOT, files, name
 
 PAGES = [p for p in files() if p.suffix == ".md"]
@@ -52,6 +54,14 @@ def test_files_that_pages_name_exist() -> None:
         if not (ROOT / match[1]).exists()
     }
     assert not missing
+
+
+def test_the_model_names_every_rank_in_order_and_every_stream_of_draws() -> None:
+    page = " ".join((ROOT / "docs" / "model.md").read_text(encoding="utf-8").split())
+    ranks = page.split("those of `rules.Rank`: ")[1].split(". ")[0]
+    spelled = [rank.name.lower().replace("_", " ").replace("timeout", "time-out") for rank in Rank]
+    assert re.findall("|".join(spelled), ranks) == spelled
+    assert not [stream for stream in Stream if f"| `{stream.name}` |" not in page]
 
 
 def test_every_decision_is_in_the_index() -> None:

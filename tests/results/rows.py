@@ -29,7 +29,7 @@ def labels(destinations: int = 8) -> Labels:
 
 
 def messages(n: int, seed: int, destinations: int = 8, queued: bool = True) -> Rows:
-    """Return n message rows (n, 14) in order of no column, ordinals unique by destination."""
+    """Return n message rows (n, 15) in order of no column, ordinals unique by destination."""
     rng = np.random.default_rng(seed)
     destination = rng.integers(0, destinations, n)
     arrival = rng.integers(0, DAY_US, n)
@@ -50,6 +50,7 @@ def messages(n: int, seed: int, destinations: int = 8, queued: bool = True) -> R
         "retries": deferred * rng.integers(0, 4, n),
         "deferral_events": deferred * rng.integers(1, 9, n),
         "deferred": deferred,
+        "exposed": (fate == Fate.IN_CLEAR) * rng.integers(0, 2, n),
     }
     return np.column_stack(list(columns.values())).astype(np.int64)
 

@@ -140,6 +140,13 @@ def test_whiskers_are_drawn_for_intervals_that_show_and_noted_where_they_do_not(
     assert "narrower than the line" in note(narrow)
 
 
+def test_the_chart_of_the_delay_says_that_the_tables_speak_of_delivered_mail_alone(result: Result) -> None:
+    figure = result.plot.delay()
+    note = " ".join(item.get_text().replace("\n", " ") for item in figure.texts)
+    assert "p50, p95 and p99 of the tables are of delivered mail alone" in note
+    assert figure.axes[0].get_ylabel().startswith("share of injected mail still undelivered")
+
+
 def test_nothing_delivered_has_no_delay() -> None:
     assert "none delivered" in [item.get_text() for item in charts.fates(fates()).axes[2].texts]
 

@@ -121,13 +121,16 @@ def delay(**curves: list[tuple[float, float]]) -> pd.DataFrame:
 
 def test_when_half_and_nearly_all_has_left() -> None:
     fast, slow = [(0, 1), (1.2, 0.4), (600, 0.0)], [(0, 1), (1.2, 0.45), (600, 0.041)]
-    assert findings.delay(delay(No=fast)) == "Half of the mail is delivered within 1.2 s, 99 % within 10 min"
+    assert findings.delay(delay(No=fast)) == "Half of all mail is delivered within 1.2 s, 99 % within 10 min"
     assert findings.delay(delay(No=fast, Required=slow)) == (
-        "Under No half of the mail is delivered within 1.2 s, 99 % within 10 min; under Required 4.1 % is undelivered"
+        "Under No half of its mail is delivered within 1.2 s, 99 % within 10 min; under Required 4.1 % is undelivered"
         " at the end"
     )
     assert findings.delay(delay(Required=slow)).endswith("within 1.2 s; 4.1 % is undelivered at the end")
-    assert findings.delay(delay(Required=[(0, 1)])) == "100 % of the mail is undelivered at the end"
+    assert findings.delay(delay(No=[(0, 1), (5, 0.6)], Required=[(0, 1)])) == (
+        "Under No 60 % of its mail is undelivered at the end; under Required 100 %"
+    )
+    assert findings.delay(delay(Required=[(0, 1)])) == "100 % of all mail is undelivered at the end"
     assert findings.delay(delay()) == "No mail was delivered"
 
 

@@ -88,6 +88,13 @@ def test_replications_without_the_quantity_are_left_out() -> None:
     assert np.isnan(found.mean[1])
 
 
+def test_reasons_that_differ_between_replications_are_left_out() -> None:
+    columns = {"setting": ["No"], "main_reason": ["none"], "main_bounce_reason": ["none"], "n": [1]}
+    other = columns | {"main_reason": ["4yz-reply"], "main_bounce_reason": ["5yz-reply"], "n": [3]}
+    found = across_frames([pd.DataFrame(columns), pd.DataFrame(other)])
+    assert found.columns.tolist() == ["setting", "n", "n_low", "n_high"]
+
+
 def test_frames_become_means_with_low_and_high() -> None:
     frames = [pd.DataFrame({"setting": ["No", "Preferred"], "a_share": [0.0, s], "n": [1, 2]}) for s in (0.1, 0.3)]
     found = across_frames(frames, vary="chance")

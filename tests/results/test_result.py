@@ -11,7 +11,8 @@ import pytest
 
 from sim.errors import OutputError, ScenarioError
 from sim.results import CountSink, RecordSink, Result
-from sim.terms import Fate, Setting
+from sim.results.records import MESSAGE_COLUMNS
+from sim.terms import Bounce, Fate, Reason, Setting
 from tests.results import rows
 
 META = {"seed": 4, "days": 1, "population": "made up", "policy_hash": "abc", "peak_connections": 7, "until_s": None}
@@ -50,7 +51,13 @@ def test_frames_agree_with_the_records(result: Result, method: str, key: str) ->
         delivered = mine.loc[~mine["fate"].isin(["bounced", "still queued"]), "delay_s"]
         assert sum(row[f"{fate.key}_share"] for fate in Fate) == pytest.approx(1)
         assert row["deferred_share"] == pytest.approx(mine["deferred"].mean())
+        assert row["exposed_messages"] == mine["exposed"].sum()
+        assert row["exposed_share"] == pytest.approx(mine["exposed"].mean())
         assert row["deferral_events"] == mine["deferral_events"].sum()
+        failed = mine[mine["reason"] != "none"]
+        for name, some in (("main_reason", failed), ("main_bounce_reason", failed[failed["fate"] == "bounced"])):
+            met = some["reason"].astype(str).value_counts()
+            assert row[name] in met[met == met.max()].index
         assert row["delay_mean_s"] == pytest.approx(delivered.mean())
         assert row["delay_max_s"] == delivered.max()
         if key == "domain":
@@ -59,6 +66,22 @@ def test_frames_agree_with_the_records(result: Result, method: str, key: str) ->
         for q in (50, 95, 99):
             exact = np.quantile(delivered, q / 100, method="inverted_cdf")
             assert row[f"delay_p{q}_s"] == pytest.approx(exact, rel=0.004)
+
+
+def test_why_mail_of_a_destination_bounces_is_told_apart_from_what_all_its_mail_met() -> None:
+    labels = rows.labels(1)
+    batch = rows.messages(10, 1, destinations=1)
+    of = {name: MESSAGE_COLUMNS.index(name) for name in ("fate", "bounce", "reason")}
+    batch[:, of["fate"]] = [Fate.VERIFIED] * 7 + [Fate.BOUNCED] * 3
+    batch[:, of["bounce"]] = [Bounce.NONE] * 7 + [Bounce.EXPIRED_TIME] * 3
+    batch[:, of["reason"]] = [Reason.REPLY_4YZ] * 7 + [Reason.NONE] + [Reason.STARTTLS_NOT_SUPPORTED] * 2
+    sink = CountSink(labels)
+    sink.messages(batch)
+    [row] = Result(labels, sink).by_domain().to_dict("records")
+    assert row["bounced_messages"] == 3
+    assert row["main_reason"] == "4yz-reply"
+    assert row["main_bounce_reason"] == "starttls-not-supported"
+    assert Result(labels, CountSink(labels)).by_domain()["main_bounce_reason"].tolist() == ["none"]
 
 
 def test_settings_stand_in_the_order_of_the_gateway(result: Result) -> None:

@@ -68,6 +68,7 @@ def test_every_message_is_in_exactly_one_fate() -> None:
     assert sink.sums["deferral_events"].sum() == of["deferral_events"].sum()
     assert sink.sums["bounces"].sum() == (of["fate"] == Fate.BOUNCED).sum()
     assert sink.sums["reasons"].sum() == len(batch)
+    assert sink.sums["bounce_reasons"].sum() == (of["fate"] == Fate.BOUNCED).sum()
 
 
 def test_sums_of_delay_do_not_overflow() -> None:
@@ -158,7 +159,7 @@ def test_a_row_an_engine_must_not_emit_is_refused(column: str, value: int, told:
 
 def test_rows_of_another_shape_are_refused() -> None:
     sink = CountSink(LABELS)
-    with pytest.raises(ValueError, match=r"connections rows = 'int64 \(3, 14\)'; allowed: int64 \(n, 9\)"):
+    with pytest.raises(ValueError, match=r"connections rows = 'int64 \(3, 15\)'; allowed: int64 \(n, 9\)"):
         sink.connections(rows.messages(3, 1))
     with pytest.raises(ValueError, match=r"messages rows = 'float64"):
         sink.messages(rows.messages(3, 1).astype(float))

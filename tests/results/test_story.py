@@ -18,7 +18,7 @@ DAY = 86_400
 
 
 def message(ordinal: int, arrival_s: float, done_s: float, fate: Fate, bounce: Bounce = Bounce.NONE) -> list[float]:
-    return [0, ordinal, arrival_s * 1e6, done_s * 1e6, 1_000, 1, fate, bounce, Reason.NONE, 0, 1, 0, 0, 0]
+    return [0, ordinal, arrival_s * 1e6, done_s * 1e6, 1_000, 1, fate, bounce, Reason.NONE, 0, 1, 0, 0, 0, 0]
 
 
 def connection(

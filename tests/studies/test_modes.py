@@ -18,10 +18,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sim.cli.modes import p99_sentence
 from sim.delivery.analytic import ENDS
 from sim.delivery.simulate import simulate
 from sim.errors import OutputError, ScenarioError, SimError, WorkloadError
 from sim.policy.destinations import DestinationControls, Entry
+from sim.results.histogram import quantile
 from sim.results.intervals import possible_fates
 from sim.results.tables import FATES_COLUMNS
 from sim.scenario import Scenario
@@ -297,6 +299,35 @@ def test_readings_bracket_each_other_where_certificates_carry_the_ptr_name_alrea
     specs = [{"domain": "a.example", "hosts": [{"host": "mx.a.example", "san_mx": False, "cn_ptr": True}]}]
     found = of_mail(ModesResult(Scenario(population=Population.custom(specs)), (), {}))
     assert found["verified"][5] <= found["verified"][6]
+
+
+# --- what differs between replications
+
+
+def with_p99(*of_case: list[float]) -> ModesResult:
+    """A result whose cases have these p99 of the delay, a replication each; the other cases those of the last."""
+    rows = [*of_case, *[of_case[-1]] * (len(CASES) - len(of_case))]
+    return ModesResult(preset(), tuple(tuple({"delay_p99_s": p99} for p99 in row) for row in rows), {})
+
+
+def test_the_case_whose_p99_differs_most_between_replications_is_named() -> None:
+    nothing = float("nan")
+    result = with_p99([60.0, 66.0], [60.0, 1_250.0, 62.0], [nothing, nothing], [nothing, 5.0])
+    assert result.p99_range() == (CASES[1], 60.0, 1_250.0)
+    assert p99_sentence(result) == (
+        "p99 is of all replications together; in each by itself it is 60.0 to 1,250 s under Preferred, where it "
+        "differs most: one long outage can move it."
+    )
+    assert "(CN is no PTR name)" in p99_sentence(with_p99(*[[1.0, 1.0]] * 5, [1.0, 2.0], [1.0, 1.0]))
+    assert p99_sentence(with_p99([60.0, 66.0])) == ""
+    assert with_p99([60.0]).p99_range() is None
+    assert p99_sentence(with_p99([60.0])) == ""
+
+
+def test_the_range_of_p99_is_that_of_the_replications_histograms() -> None:
+    case, low, high = made().p99_range() or (CASES[0], 0.0, 0.0)
+    found = [quantile(row["delay_counts"], 0.99) for row in made().totals[CASES.index(case)]]
+    assert [low, high] == sorted(bounds.middle / 1e6 for bounds in found if bounds is not None)
 
 
 # --- files and the chart

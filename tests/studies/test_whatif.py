@@ -17,17 +17,19 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from sim.delivery.compile import compile_world
 from sim.delivery.simulate import simulate
 from sim.errors import PolicyError, ScenarioError
 from sim.formats.destination_controls import Policy
 from sim.policy.destinations import DestinationControls, Entry
 from sim.policy.retry import BounceProfile, HostRetry
 from sim.scenario import Scenario
-from sim.studies.parting import KINDS, PAIRS
+from sim.studies.parting import KINDS, MAIL, PAIRS
 from sim.studies.runs import replication_seed
 from sim.studies.whatif import whatif
 from sim.studies.whatif_result import WhatIfResult
 from sim.terms import Fate, Setting, TlsVersion
+from sim.timeline import Event
 from sim.world.population import Population
 from sim.world.workload import Workload
 from tests.delivery.stories import fails, mx, peer, seed_where, story, works
@@ -300,6 +302,31 @@ def test_another_minimum_of_tls() -> None:
     assert result.after.minimum_tls is TlsVersion.TLS_1_3
     assert result.by_domain()["domain"].tolist() == ["old.example"]
     assert result.sentence().startswith("Accepting TLS from TLSv1.3 on instead of TLSv1.2 bounces 1 message a day")
+
+
+def test_a_change_holds_through_the_timeline() -> None:
+    """A table that comes into force later has the settings typed into it, too; another table is not replaced again."""
+    scenario = clear_world([600.0, 7_200.0])
+    later = Event(event="policy", at_h=1, policy=scenario.policy.with_tls({"good.example": "no"}))
+    scenario = replace(scenario, timeline=(later,))
+    result = whatif(scenario, set={"clear.example": "required"}, replications=1, jobs=1)
+    assert messages(result)["newly_bounced"] == 2
+    assert messages(result)["clear_added"] == 0
+    replaced = whatif(scenario, policy=scenario.policy, replications=1, jobs=1)
+    assert replaced.after.timeline == ()
+
+
+def test_an_alert_follows_the_setting_in_force() -> None:
+    scenario = clear_world([600.0, 7_200.0])
+    strict = Event(event="policy", at_h=1, policy=scenario.policy.with_tls({"*": "required"}))
+    result = whatif(scenario, to=replace(scenario, timeline=(strict,)), replications=1, jobs=1)
+    assert messages(result)["newly_bounced"] == 1
+    alert = row(result.notices(), channel="TLS alert")
+    assert (alert["messages"], alert["first_h"]) == (1, pytest.approx(2, abs=1e-6))
+
+
+def test_what_must_be_equal_is_there_to_compare() -> None:
+    assert set(MAIL) <= {name for name, _ in compile_world(preset()).arrays()}
 
 
 def test_a_pattern_says_what_it_reaches_and_what_keeps_out() -> None:

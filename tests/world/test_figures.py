@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,17 +10,24 @@ import pytest
 from sim.data import data_root
 from sim.errors import PopulationError
 from sim.world.describe import render
-from sim.world.figures import COLUMNS, PROVIDER_COLUMNS, load, load_mail, preset_names, read_figures, read_providers
+from sim.world.figures import COLUMNS, PROVIDER_COLUMNS, load, preset_names, read_figures, read_providers
 
 PAGE = Path(__file__).parents[2] / "docs" / "populations.md"
+FIGURE_FILES = sorted(p for p in (data_root() / "populations").glob("*.csv") if not p.stem.endswith("-providers"))
 HEADER = ",".join(COLUMNS) + "\n"
 
 
 def test_the_page_prints_the_figures_as_they_are() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert render(page) == page, "run: python -m sim.world.describe docs/populations.md"
-    for figures in (*(load(p).figures for p in preset_names()), load_mail()):
-        assert all(f"`{f.parameter}`" in page for f in figures.values() if f.unit not in ("text", "preset"))
+
+
+@pytest.mark.parametrize("file", FIGURE_FILES, ids=lambda path: path.stem)
+def test_the_page_prints_every_figure_of_every_file_in_the_file_s_own_table(file: Path) -> None:
+    marker = "mail" if file.stem == "mail" else f"figures {file.stem}"
+    block = PAGE.read_text(encoding="utf-8").split(f"<!-- {marker} -->")[1].split("<!-- end -->")[0]
+    wanted = [f.parameter for f in read_figures(file).values() if f.unit not in ("text", "preset")]
+    assert re.findall(r"^\| `(\w+)` \|", block, re.MULTILINE) == wanted
 
 
 def test_every_file_is_read() -> None:

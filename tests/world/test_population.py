@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from sim.errors import PopulationError
-from sim.terms import Chain, Dns, TlsVersion
+from sim.policy.identity import rule_holds
+from sim.terms import Chain, Dns, NameRule, TlsVersion
 from sim.world.columns import FRAMES
 from sim.world.population import Population
 
@@ -29,6 +30,17 @@ TWO = [
     },
     {"domain": "c.example", "messages": 1, "hosts": [{"host": "shared.example", "san_domain": True}]},
 ]
+
+
+@pytest.mark.parametrize(("host", "verified"), [({}, False), ({"san_domain": True}, True)])
+def test_a_healthy_custom_peer_verifies_as_hosted_and_by_its_domain_only_when_told(
+    host: dict[str, Any], verified: bool
+) -> None:
+    peer = Population.custom([{"domain": "a.example", "hosts": [{"host": "mx", **host}]}])
+    names = {c: peer.backends[c] for c in ("san_present", "san_mx", "cn_mx", "san_ptr", "cn_ptr")}
+    names |= {c: peer.routes[c] for c in ("san_domain", "cn_domain")}
+    assert rule_holds(NameRule.HOSTED, **names).all()
+    assert rule_holds(NameRule.VERIFY, **names).all() == verified
 
 
 def test_custom_says_only_what_differs_from_a_healthy_peer() -> None:

@@ -68,8 +68,10 @@ def test_the_order_of_the_file_does_not_matter(tmp_path: Path) -> None:
         ("domain,messages\nm\u00fcller.example,1\n", "csv:2: domain = .*xn--"),
         ("domain,messages\na.example,0\n", "messages = 'all 0'"),
         ('domain,messages\n"a.example,1\n', "csv:2: no CSV"),
-        (b"\x00\x01\x02", "csv:1: a zero byte"),
-        (b"domain,messages\n\xff\xfe,1\n", "csv:2: byte 0xff"),
+        (b"\x00\x01\x02", "csv:1: content = 'byte 0x00'; allowed: UTF-8 text"),
+        ("domain;messages\na.example;1\n", "csv:1: separated by semicolons; allowed: commas"),
+        ("domain\tmessages\na.example\t1\n", "csv:1: separated by tabs; allowed: commas"),
+        (b"domain,messages\n\xff\xfe,1\n", "csv:2: content = 'byte 0xff'"),
     ],
 )
 def test_errors_name_file_and_line(tmp_path: Path, text: str | bytes, message: str) -> None:
@@ -78,8 +80,9 @@ def test_errors_name_file_and_line(tmp_path: Path, text: str | bytes, message: s
 
 
 def test_a_missing_file_and_a_wrong_preset(tmp_path: Path) -> None:
-    with pytest.raises(PopulationError, match=r"nowhere\.csv.*no such file"):
-        Population.read_csv(tmp_path / "nowhere.csv")
+    (tmp_path / "mine.csv").touch()
+    with pytest.raises(PopulationError, match=r"mime\.csv'; allowed: a file that exists. Did you mean 'mine\.csv'\?"):
+        Population.read_csv(tmp_path / "mime.csv")
     with pytest.raises(PopulationError, match="Did you mean '2020s-web'"):
         Population.read_csv(written(tmp_path, "domain,messages\na.example,1\n"), preset="2020-web")
 

@@ -1,7 +1,7 @@
 """Cisco ESA (AsyncOS): Destination Controls as tech note 118955 "Control TLS Negotiation on Delivery" states them.
 
-Cells that end in ``?`` have no source; a name behind it is the switch that changes the cell (`Switches`), each with a
-page in docs/decisions/. Everything else follows the note, its six settings in its order.
+Cells that end in ``?`` have no source; a mark behind it names the switches that change the cell (`Switches`), each with
+a page in docs/decisions/. Everything else follows the note, its six settings in its order.
 """
 
 from __future__ import annotations
@@ -91,11 +91,12 @@ REASONS = """
     verified         | none
 """
 
-#: What stands behind a mark of `OUTCOMES`: the switch, and the page that says why there is one.
-MARKS = {
-    "pv": ("pv_after_220", "docs/decisions/pv-after-220.md"),
-    "5xx": ("starttls_5xx_required", "docs/decisions/starttls-5xx-required.md"),
-    "mx": ("tls_failure_next_mx", "docs/decisions/tls-failure-next-mx.md"),
+#: The switches that change the cells with a mark of `OUTCOMES`, the one they are about first.
+MARKS: dict[str, tuple[str, ...]] = {
+    "": (),
+    "pv": ("pv_after_220",),
+    "5xx": ("starttls_5xx_required", "tls_failure_next_mx"),
+    "mx": ("tls_failure_next_mx",),
 }
 
 #: The word of a cell where an outcome's own label is too long for one.
@@ -117,7 +118,7 @@ class Switches:
     pv_after_220 : Preferred - Verify when the handshake fails after the 220: ``clear`` (the note's own words for
         "no TLS connection") or ``fail`` (as Preferred).
     starttls_5xx_required : a 5xx answer to STARTTLS under the required settings: ``queue`` (a failed attempt) or
-        ``bounce`` (the opening message, after the last host).
+        ``bounce`` (the opening message, after the last host: the next is tried whatever `tls_failure_next_mx` says).
     tls_failure_next_mx : whether a TLS failure that leaves mail unsent goes to the next MX host, or straight to
         the retry timer.
 
@@ -179,22 +180,22 @@ def _switched(grid: Grid, switches: Switches) -> np.ndarray[tuple[int, ...], np.
     return codes
 
 
-def unsettled() -> list[tuple[Seen, Demand, str]]:
-    """List the cells of the outcome table that no source settles, with the switch that changes each.
+def unsettled() -> list[tuple[Seen, Demand, tuple[str, ...]]]:
+    """List the cells of the outcome table that no source settles, with the switches that change each.
 
     Returns
     -------
-    list of (Seen, Demand, str)
-        In the order of the table; the text is empty where the choice has no switch.
+    list of (Seen, Demand, tuple of str)
+        In the order of the table; no switches where the choice has none. Where there are two, the first is about the
+        cell; the second changes it while the first has its default.
     """
     heading, rows = split_table(OUTCOMES)
-    found: list[tuple[Seen, Demand, str]] = []
+    found: list[tuple[Seen, Demand, tuple[str, ...]]] = []
     for row in rows:
         for column, cell in zip(heading[1:], row[1:], strict=True):
             _, question, mark = cell.partition("?")
             if question:
-                switch = MARKS[mark.strip()][0] if mark.strip() else ""
-                found.append((term(row[0], Seen), term(column, Demand), switch))
+                found.append((term(row[0], Seen), term(column, Demand), MARKS[mark.strip()]))
     return found
 
 

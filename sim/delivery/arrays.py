@@ -1,0 +1,67 @@
+"""Columns as the World has them: rows grouped by their owners, rates as thresholds, seconds as microseconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sim.world.population import Population
+
+Int64 = NDArray[np.int64]
+
+US = 1_000_000
+WHOLE = 1 << 32
+RATE_COLUMNS = (
+    "unreachable_rate",
+    "greeting_4xx_rate",
+    "greeting_5xx_rate",
+    "not_offered_rate",
+    "refused_4xx_rate",
+    "refused_5xx_rate",
+    "lost_before_220_rate",
+    "handshake_failed_rate",
+    "lost_in_tls_rate",
+)
+
+
+def row_starts(owner: ArrayLike, count: int) -> Int64:
+    """Row offsets of rows grouped by owner: ``start[i]:start[i + 1]`` belong to owner i."""
+    return np.searchsorted(np.asarray(owner), np.arange(count + 1)).astype(np.int64)
+
+
+def pool_members(population: Population, backend_start: Int64) -> tuple[Int64, Int64, Int64]:
+    """Return every (route, backend of its host) as two columns, and the row at which each route's begin."""
+    host = population.routes["host"].to_numpy()
+    pool = np.diff(backend_start)[host]
+    start = np.concatenate([[0], np.cumsum(pool)])[:-1].astype(np.int64)
+    route = np.repeat(np.arange(len(host)), pool)
+    return route, backend_start[host[route]] + np.arange(len(route)) - start[route], start
+
+
+def names_on_routes(population: Population, route: Int64, backend: Int64) -> dict[str, NDArray[np.bool_]]:
+    """Return the certificate's name columns of each (route, backend), as `sim.policy.identity` takes them."""
+    of_backend = ("san_present", "san_mx", "cn_mx", "san_ptr", "cn_ptr")
+    names = {c: population.backends[c].to_numpy(bool)[backend] for c in of_backend}
+    return names | {c: population.routes[c].to_numpy(bool)[route] for c in ("san_domain", "cn_domain")}
+
+
+def threshold(rate: Any) -> Int64:
+    """Return rates as thresholds of a 32-bit word."""
+    return np.rint(np.asarray(rate, dtype=np.float64) * WHOLE).astype(np.int64)
+
+
+def microseconds(seconds: Any) -> Int64:
+    """Return seconds as whole microseconds."""
+    return np.rint(np.asarray(seconds, dtype=np.float64) * US).astype(np.int64)
+
+
+def whole(values: Any) -> Int64:
+    """Return a column of whole numbers or flags as int64."""
+    return np.asarray(values).astype(np.int64)
+
+
+def codes(values: Any) -> Int64:
+    """Return a list of codes as int64."""
+    return np.asarray(values, dtype=np.int64)

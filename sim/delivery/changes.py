@@ -1,0 +1,125 @@
+"""What a timeline makes of a World: its phases, its planned outages, and the rates its mail follows."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.delivery import world as w
+from sim.delivery.arrays import (
+    RATE_COLUMNS,
+    US,
+    Int64,
+    codes,
+    microseconds,
+    names_on_routes,
+    pool_members,
+    row_starts,
+    threshold,
+    whole,
+)
+from sim.delivery.rules import HOUR_TICKS, HOUR_US, MOST_TICKS
+from sim.errors import ScenarioError, WorkloadError
+from sim.policy.decide import Tables
+from sim.policy.identity import rule_holds
+from sim.scenario import Scenario
+from sim.terms import NameRule, Stage
+from sim.timeline import Event, Phase, concerned_domains, concerned_hosts, phases, settings_of
+
+Float = NDArray[np.float64]
+
+
+def phases_of(scenario: Scenario, tables: Tables, backend_start: Int64) -> w.Phases:
+    """Return what is in force in each phase of a run."""
+    names = scenario.population.domains["domain"].tolist()
+    found = list(phases(scenario.timeline, scenario.population, scenario.policy))
+    settings = [settings_of(phase.policy, names) for phase in found]
+    return w.Phases(
+        begins_us=microseconds([phase.begins_h * 3_600 for phase in found]),
+        setting=np.stack(settings),
+        stripped=np.stack([whole(phase.population.routes["stripped"]) for phase in found]),
+        stage=np.stack([_stages(scenario, phase) for phase in found]),
+        seen_tls=np.stack(
+            [_seen_tls(scenario, phase, tables, s, backend_start) for phase, s in zip(found, settings, strict=True)]
+        ),
+    )
+
+
+def _stages(scenario: Scenario, phase: Phase) -> Int64:
+    backends = phase.population.backends
+    stage = np.cumsum(backends[list(RATE_COLUMNS)].to_numpy(dtype=np.float64), axis=1)
+    # Below the sender's minimum no handshake completes, so nothing is lost in TLS either.
+    too_old = backends["tls_version"].to_numpy() < scenario.lowest_tls
+    stage[too_old, int(Stage.HANDSHAKE_FAILED) - int(Stage.UNREACHABLE) :] = 1.0
+    return threshold(np.minimum(stage, 1.0))
+
+
+def _seen_tls(scenario: Scenario, phase: Phase, tables: Tables, settings: Int64, backend_start: Int64) -> Int64:
+    """Return what a completed handshake shows, per (route, backend): name rules run here, once a phase."""
+    routes, backends = phase.population.routes, phase.population.backends
+    route, backend, _ = pool_members(phase.population, backend_start)
+    names = names_on_routes(phase.population, route, backend)
+    rule = tables.rule[settings[routes["domain"].to_numpy()[route]]]
+    holds = np.zeros(len(route), dtype=bool)
+    for name_rule in NameRule:
+        wanted = rule == name_rule
+        holds[wanted] = rule_holds(name_rule, **{k: v[wanted] for k, v in names.items()})
+    version_ok = backends["tls_version"].to_numpy()[backend] >= scenario.lowest_tls
+    chain = backends["chain"].to_numpy()[backend]
+    return codes(tables.seen[int(Stage.TLS), version_ok.astype(int), chain, holds.astype(int)])
+
+
+def planned_outages(scenario: Scenario) -> tuple[Int64, Int64]:
+    """Return (begin, end) of the outages of the timeline by host and begin, and where each host's rows start."""
+    rows: list[tuple[int, int, int]] = []
+    for event in scenario.timeline:
+        if event.event == "outage":
+            begins, ends = _span_us(event)
+            hosts = np.flatnonzero(concerned_hosts(event, scenario.population))
+            rows += [(host, begins, ends) for host in hosts.tolist()]
+    table = codes(sorted(rows)).reshape(-1, 3)
+    return table[:, 1:].copy(), row_starts(table[:, 0], len(scenario.population.hosts))
+
+
+def arrival_rates(scenario: Scenario) -> tuple[Int64, Int64, Int64]:
+    """Return knots, the integral of each profile's rate before each of them, and the profile of each destination.
+
+    Raises
+    ------
+    WorkloadError, ScenarioError
+        When an hour holds more than the engines' integers do, or a load is set beside a trace.
+    """
+    loads = [event for event in scenario.timeline if event.event == "load"]
+    if loads and scenario.workload.trace is not None:
+        raise ScenarioError("timeline: load beside a trace; allowed: none, since the trace says what is sent")
+    window_us = round(scenario.days * 86_400 * US)
+    edges = [edge for event in loads for edge in _span_us(event) if edge < window_us]
+    knots_us = np.unique(codes([*range(0, window_us, HOUR_US), *edges, window_us]))
+    concerned = np.array([concerned_domains(e, scenario.population) for e in loads], dtype=bool)
+    concerned = concerned.reshape(len(loads), len(scenario.population.domains))
+    groups, profile = np.unique(concerned, axis=1, return_inverse=True)
+    rows = [_ticks_before(scenario, knots_us, [e for e, on in zip(loads, row, strict=True) if on]) for row in groups.T]
+    return knots_us, np.stack(rows), profile.reshape(-1).astype(np.int64)
+
+
+def _ticks_before(scenario: Scenario, knots_us: Int64, loads: list[Event]) -> Int64:
+    """Integrate a rate; an hour of mean rate has ``HOUR_TICKS`` ticks."""
+    hourly, weekday = np.asarray(scenario.workload.hourly), np.asarray(scenario.workload.weekday)
+    rate = np.outer(weekday / weekday.mean(), hourly / hourly.mean()).ravel()
+    begins_us, length_us = knots_us[:-1], np.diff(knots_us)
+    ticks = np.rint(rate * HOUR_TICKS)[begins_us // HOUR_US % 168] * (length_us / HOUR_US)
+    for event in loads:
+        begins, ends = _span_us(event)
+        ticks[(begins <= begins_us) & (begins_us < ends)] *= event.factor or 0.0
+    if ticks.max() > MOST_TICKS:
+        raise WorkloadError(
+            f"the busiest hour holds {ticks.max() / (HOUR_TICKS * 168):,.1f} times the mail of a mean week; "
+            f"allowed: up to {MOST_TICKS / (HOUR_TICKS * 168):,.1f}"
+        )
+    return np.concatenate([[0], np.cumsum(np.rint(ticks).astype(np.int64))]).astype(np.int64)
+
+
+def _span_us(event: Event) -> tuple[int, int]:
+    """Return when an event begins and ends; one that stays ends beyond any run."""
+    begins = round(event.at_h * HOUR_US)
+    return begins, 1 << 60 if event.for_h is None else begins + max(1, round(event.for_h * HOUR_US))

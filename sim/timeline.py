@@ -1,0 +1,243 @@
+"""What changes while a run goes on: outages, certificates, attacks, load, and our own policy changed at an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import ScenarioError, complaint
+from sim.policy.destinations import DEFAULT, DestinationControls, canonical_domain
+from sim.terms import Chain
+from sim.world.draw import Chance, name_keys, quota_walk
+from sim.world.population import Population
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mask = NDArray[np.bool_]
+
+_WHERE = ("provider", "mx_host", "domain")
+#: What each kind of event takes beside ``at_h``, ``for_h`` and ``label``.
+EVENTS: Final[dict[str, tuple[str, ...]]] = {
+    "outage": _WHERE,
+    "certificate-expires": _WHERE,
+    "starttls-stripped": (*_WHERE, "share"),
+    "tls-turned-on": _WHERE,
+    "load": ("provider", "domain", "factor"),
+    "policy": ("policy",),
+}
+_MOST_H = 400 * 24.0
+_MOST_FACTOR = 1_000.0
+_RATES_WITHOUT_TLS = ("not_offered_rate", "refused_4xx_rate", "refused_5xx_rate")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One change, from an hour on, for some hours or for good.
+
+    Attributes
+    ----------
+    event : ``outage`` (no connection is answered), ``certificate-expires`` (trusted certificates are expired until they
+        are renewed), ``starttls-stripped`` (an attacker removes STARTTLS on the path), ``tls-turned-on`` (a peer
+        offers STARTTLS from now on), ``load`` (``factor`` times the mail), ``policy`` (our own TLS settings change).
+    at_h : hours from the start of the run.
+    for_h : for how long; None = for good. A policy with a ``for_h`` is rolled back.
+    provider, mx_host, domain : whom it concerns, one of them: a provider's name, an MX host, or a destination
+        (``example.com``, or ``.example.com`` for all below it). ``load`` may concern everybody.
+    share : of the mail whose paths are stripped, in place of the three; the population's seed draws which domains.
+    factor : how many times the usual rate of mail, 0..1000.
+    policy : Destination Controls in force from then on; only their TLS settings may differ.
+    label : what charts call it; made from the rest where it is empty.
+
+    Raises
+    ------
+    ScenarioError
+        When a field is missing, out of range, or none that this event takes.
+    """
+
+    event: str
+    at_h: float
+    for_h: float | None = None
+    provider: str | None = None
+    mx_host: str | None = None
+    domain: str | None = None
+    share: float | None = None
+    factor: float | None = None
+    policy: DestinationControls | None = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.event not in EVENTS:
+            raise ScenarioError(complaint("event", self.event, EVENTS))
+        self._check_number("at_h", self.at_h, 0.0, _MOST_H, "h")
+        if self.for_h is not None:
+            self._check_number("for_h", self.for_h, 1e-6, _MOST_H, "h")
+        takes = EVENTS[self.event]
+        for name in (*_WHERE, "share", "factor", "policy"):
+            if getattr(self, name) is not None and name not in takes:
+                allowed = f"nothing; {self.event} takes {', '.join(takes)}"
+                raise ScenarioError(complaint(f"{self.event}: {name}", getattr(self, name), allowed))
+        where = [name for name in (*_WHERE, "share") if getattr(self, name) is not None]
+        if len(where) > 1 or (not where and self.event not in ("load", "policy")):
+            allowed = f"one of {', '.join(n for n in takes if n in (*_WHERE, 'share'))}"
+            raise ScenarioError(complaint(f"{self.event}: whom it concerns", " and ".join(where) or "nobody", allowed))
+        if self.share is not None:
+            self._check_number("share", self.share, 0.0, 1.0, "of mail")
+        if self.event == "load":
+            self._check_number("factor", self.factor, 0.0, _MOST_FACTOR, "times the mail")
+        if self.event == "policy" and not isinstance(self.policy, DestinationControls):
+            raise ScenarioError(complaint("policy: policy", self.policy, "Destination Controls"))
+        if not self.label:
+            object.__setattr__(self, "label", self._told(where))
+
+    def _check_number(self, name: str, value: object, low: float, high: float, unit: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise ScenarioError(complaint(f"{self.event}: {name}", value, f"{low:g}..{high:g} {unit}"))
+
+    def _told(self, where: Sequence[str]) -> str:
+        who = getattr(self, where[0]) if where else ""
+        if "share" in where:
+            who = f"{who * 100:g} % of mail"
+        what = {"load": f"load x {self.factor:g}" if self.factor is not None else "", "policy": "policy changed"}
+        return f"{what.get(self.event, self.event.replace('-', ' '))} {who}".strip()
+
+    @property
+    def ends_h(self) -> float:
+        """When it is over, hours from the start; infinity where it stays."""
+        return np.inf if self.for_h is None else self.at_h + self.for_h
+
+    def covers(self, time_h: float) -> bool:
+        """Tell whether it is in force at this hour."""
+        return self.at_h <= time_h < self.ends_h
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What is in force from a time on."""
+
+    begins_h: float
+    population: Population
+    policy: DestinationControls
+
+
+def phases(events: Sequence[Event], population: Population, policy: DestinationControls) -> Iterator[Phase]:
+    """Yield the phases of a run: the first begins at 0, and each where one of the events changes evidence or policy.
+
+    Raises
+    ------
+    ScenarioError
+        When an event concerns nobody in the population, or a policy changes more than TLS settings.
+    """
+    lasting = [(place, e) for place, e in enumerate(events) if e.event not in ("outage", "load")]
+    for place, event in lasting:
+        _check(place, event, population, policy)
+    times = {time for _, e in lasting for time in (e.at_h, e.ends_h) if time < _MOST_H}
+    for begins_h in sorted({0.0} | times):
+        now = [(place, e) for place, e in lasting if e.covers(begins_h)]
+        ruled = [e.policy for _, e in now if e.policy is not None]
+        yield Phase(begins_h, _changed(population, now), ruled[-1] if ruled else policy)
+
+
+def marks(events: Iterable[Event], horizon_h: float = np.inf) -> list[tuple[float, str]]:
+    """Return (hour, label) of what begins and ends, in order of time, for charts."""
+    found = [(e.at_h, e.label) for e in events] + [(e.ends_h, f"end of {e.label}") for e in events]
+    return sorted((hour, label) for hour, label in found if hour < horizon_h)
+
+
+def concerned_hosts(event: Event, population: Population) -> Mask:
+    """Return which MX hosts an event concerns, shape (hosts,)."""
+    hosts = np.zeros(len(population.hosts), dtype=bool)
+    if event.mx_host is not None:
+        return _found(event, population.hosts["host"] == event.mx_host, population.hosts["host"])
+    if event.provider is not None:
+        return _found(event, population.hosts["provider"] == event.provider, population.hosts["provider"])
+    domains = concerned_domains(event, population)
+    hosts[population.routes["host"].to_numpy()[domains[population.routes["domain"].to_numpy()]]] = True
+    return hosts
+
+
+def concerned_domains(event: Event, population: Population) -> Mask:
+    """Return which destinations an event concerns, shape (domains,); all where it names nobody."""
+    domains = population.domains
+    if event.provider is not None:
+        return _found(event, domains["provider"] == event.provider, domains["provider"])
+    if event.domain is None:
+        return np.ones(len(domains), dtype=bool)
+    wanted, names = canonical_domain(event.domain) or event.domain, domains["domain"].str.lower()
+    return _found(event, names.str.endswith(wanted) if wanted.startswith(".") else names == wanted, names)
+
+
+def _concerned_routes(place: int, event: Event, population: Population) -> Mask:
+    domain = population.routes["domain"].to_numpy()
+    if event.share is not None:
+        weight = population.domains["messages"].to_numpy(dtype=np.float64)
+        uniform = Chance(population.seed, "timeline").uniform(
+            name_keys(population.domains["domain"].tolist()), f"event {place}"
+        )
+        chosen = quota_walk(weight, [1.0 - event.share, event.share], uniform) == 1
+        return np.asarray(chosen[domain])
+    if event.domain is not None:
+        return np.asarray(concerned_domains(event, population)[domain])
+    return np.asarray(concerned_hosts(event, population)[population.routes["host"].to_numpy()])
+
+
+def _found(event: Event, mask: pd.Series, names: pd.Series) -> Mask:
+    if not mask.any():
+        field = next(name for name in _WHERE if getattr(event, name) is not None)
+        known = names.unique().tolist()
+        few = [str(name) for name in known] if len(known) <= 30 else None
+        text = complaint(f"{event.event}: {field}", getattr(event, field), few or "one of the population")
+        raise ScenarioError(text)
+    return mask.to_numpy(dtype=bool)
+
+
+def _changed(population: Population, events: Sequence[tuple[int, Event]]) -> Population:
+    """Return the population with what these events do to peers and paths."""
+    host_of = population.backends["host"].to_numpy()
+    chain = population.backends["chain"].to_numpy().copy()
+    stripped = population.routes["stripped"].to_numpy(dtype=bool).copy()
+    rates = {name: population.backends[name].to_numpy().copy() for name in _RATES_WITHOUT_TLS}
+    for place, event in events:
+        if event.event == "certificate-expires":
+            chain[concerned_hosts(event, population)[host_of] & (chain == Chain.TRUSTED)] = Chain.EXPIRED
+        elif event.event == "tls-turned-on":
+            for rate in rates.values():
+                rate[concerned_hosts(event, population)[host_of]] = 0.0
+        elif event.event == "starttls-stripped":
+            stripped |= _concerned_routes(place, event, population)
+    if all(event.event == "policy" for _, event in events):
+        return population
+    return population.with_(backends={"chain": chain, **rates}, routes={"stripped": stripped})
+
+
+def _check(place: int, event: Event, population: Population, policy: DestinationControls) -> None:
+    if event.policy is None:
+        _changed(population, [(place, event)])
+        return
+    names = population.domains["domain"].tolist()
+    before, after = policy.match(names), event.policy.match(names)
+    for old, new in sorted(set(zip(before.tolist(), after.tolist(), strict=True))):
+        _check_limits(policy, event.policy, old, new)
+
+
+def _check_limits(policy: DestinationControls, other: DestinationControls, old: int, new: int) -> None:
+    """Refuse a second policy whose limits or retries differ for a destination: only TLS settings change in a run."""
+    first, second = policy.resolved(old), other.resolved(new)
+    if replace(first, domain=DEFAULT, tls=None) != replace(second, domain=DEFAULT, tls=None):
+        raise ScenarioError(
+            f"policy: [{second.domain}] has other limits or options than [{first.domain}] had; "
+            "allowed: the same ones, since only TLS settings change during a run"
+        )
+    name = first.bounce_profile or "Default"
+    if policy.profile(name) != other.profile(name) or policy.host_retry != other.host_retry:
+        raise ScenarioError(f"policy: bounce profile {name} differs; allowed: the same retry schedules during a run")
+
+
+def settings_of(policy: DestinationControls, names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the TLS setting of each destination, codes of `sim.terms.Setting`."""
+    resolved = [policy.resolved(i).tls for i in range(-1, len(policy.entries))]
+    return np.asarray(resolved, dtype=np.int64)[policy.match(names) + 1]
