@@ -282,7 +282,7 @@ def rollback_sentence(result: WhatIfResult) -> str:
         return "Rollback: mail is lost at once; undoing the change saves only what still waits."
     return (
         f"Rollback: undone by hour {at['roll_back_by_h']:.1f} the change loses no mail; about then "
-        f"{_messages(max(float(row['extra_waiting_messages']), 0.0)) or 'no'} more messages wait than today. The first "
+        f"{_messages(float(row['extra_waiting_messages'])) or 'no'} messages wait that would not today. The first "
         f"lapse at hour {at['loss_begins_h']:.1f}, the first bounce comes at hour {at['first_bounce_h']:.1f}, the "
         "earliest of all replications."
     )

@@ -82,7 +82,8 @@ class Parting:
     domains, providers, entries : rows by name; a row has `COUNTS`, then the reason by code. Only destinations where
         something differs have one. An entry's name is (entry before, setting, entry after, setting).
     notices : who learns of the harm, and when.
-    queue : (H, 3) at the end of each hour: messages that wait before, after, and that have newly bounced so far.
+    queue : (H, 4) at the end of each hour: messages that wait before; after; that wait after and have their fate
+        before; that have newly bounced so far.
     loss_us : when the first mail that is lost through the change lapses or is refused; -1: none is.
     first_bounce_us : when the first newly bounced message bounces; -1: none does.
     """
@@ -229,7 +230,7 @@ def _measures(run: Columns, old: Columns, new: Columns) -> Floats:
 
 
 def _queue(old: Columns, new: Columns, lost: Ints) -> Ints:
-    """Return at the end of each hour: messages that wait before, after, and that have newly bounced."""
+    """Return at the end of each hour: messages that wait before, after, after but not before; newly bounced ones."""
     last = max(int(run["done_us"].max(initial=0)) for run in (old, new))
     hours = last // US_PER_H + 1
 
@@ -237,4 +238,7 @@ def _queue(old: Columns, new: Columns, lost: Ints) -> Ints:
         return np.cumsum(np.bincount(times_us // US_PER_H, minlength=hours))[:hours].astype(np.int64)
 
     arrived = by(old["arrival_us"])
-    return np.stack([arrived - by(old["done_us"]), arrived - by(new["done_us"]), by(new["done_us"][lost])], axis=1)
+    longer = new["done_us"] > old["done_us"]
+    extra = by(old["done_us"][longer]) - by(new["done_us"][longer])
+    levels = [arrived - by(old["done_us"]), arrived - by(new["done_us"]), extra, by(new["done_us"][lost])]
+    return np.stack(levels, axis=1)

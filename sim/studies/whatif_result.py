@@ -228,19 +228,20 @@ class WhatIfResult:
         """Return hour by hour what a rollback at that time would find, means over the replications.
 
         Columns: hour_h (after the change), waiting_before_messages, waiting_after_messages, extra_waiting_messages
-        (what waits through the change), newly_bounced_messages (lost by then, beyond recall).
+        (those that wait and would have their fate without the change; others may wait no more),
+        newly_bounced_messages (lost by then, beyond recall).
         """
         import pandas as pd
 
         hours = max(part.queue.shape[0] for part in self.parts)
         ends = [np.pad(part.queue, ((0, hours - part.queue.shape[0]), (0, 0)), mode="edge") for part in self.parts]
-        before, after, lost = np.mean(ends, axis=0).T
+        before, after, extra, lost = np.mean(ends, axis=0).T
         return pd.DataFrame(
             {
                 "hour_h": np.arange(1, hours + 1),
                 "waiting_before_messages": before,
                 "waiting_after_messages": after,
-                "extra_waiting_messages": after - before,
+                "extra_waiting_messages": extra,
                 "newly_bounced_messages": lost,
             }
         )

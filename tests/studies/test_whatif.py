@@ -61,7 +61,7 @@ def looser() -> WhatIfResult:
     return whatif(strict, to=preset(), replications=3, jobs=1)
 
 
-def row(frame: pd.DataFrame, **key: str) -> dict[str, Any]:
+def row(frame: pd.DataFrame, **key: object) -> dict[str, Any]:
     [found] = [r for r in frame.to_dict("records") if all(r[k] == v for k, v in key.items())]
     return {str(name): value for name, value in found.items()}
 
@@ -222,6 +222,19 @@ def test_required_bounces_exactly_the_mail_of_a_domain_without_starttls() -> Non
     assert queue["extra_waiting_messages"].loc[[1, 2, 3, 72]].tolist() == [1, 1, 2, 2]
     assert queue["newly_bounced_messages"].loc[[72, 73]].tolist() == [0, 1]
     assert queue["newly_bounced_messages"].iloc[-1] == 2
+
+
+def test_mail_that_waits_no_more_does_not_hide_mail_that_newly_waits() -> None:
+    """One domain without STARTTLS is let go, another is held: as many wait as before, and one waits anew."""
+    other = peer("other.example", mx("mx.other.example", not_offered_rate=1.0))
+    scenario = story([CLEAR, other], {"clear.example": [600.0], "other.example": [600.0]}, setting=Setting.PREFERRED)
+    scenario = replace(scenario, policy=scenario.policy.with_tls({"other.example": "required"}))
+    change = {"clear.example": "required", "other.example": "preferred"}
+    result = whatif(scenario, set=change, replications=1, jobs=1)
+    hour = row(result.rollback(), hour_h=2)
+    assert hour["waiting_before_messages"] == hour["waiting_after_messages"] == 1
+    assert hour["extra_waiting_messages"] == 1
+    assert (messages(result)["newly_bounced"], messages(result)["newly_delivered"]) == (1, 1)
 
 
 def test_undone_by_the_stated_hour_no_mail_is_lost_and_an_hour_after_the_first_bounce_some_is() -> None:
