@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario
     from sim.studies.capacity import capacity
     from sim.studies.modes import modes
+    from sim.studies.whatif import whatif
     from sim.timeline import Event
     from sim.world.population import Population
     from sim.world.workload import Workload
@@ -40,6 +41,7 @@ __all__ = [
     "read_scenario",
     "simulate",
     "versions",
+    "whatif",
 ]
 
 _HOME = {
@@ -55,6 +57,7 @@ _HOME = {
     "read_scenario": "sim.formats.scenario_file",
     "simulate": "sim.delivery.simulate",
     "versions": "sim.about",
+    "whatif": "sim.studies.whatif",
 }
 
 

@@ -16,6 +16,7 @@ from sim.cli.modes import modes_command
 from sim.cli.run import run_command
 from sim.cli.table_files import check_command, export_command, import_command
 from sim.cli.text import PipeClosedError
+from sim.cli.whatif import whatif_command
 from sim.errors import SimError
 
 #: Faults that are told after the first.
@@ -74,14 +75,15 @@ def main() -> None:
     """Simulate a mail gateway's outbound delivery under each TLS setting of its Destination Controls.
 
     Begin with `tlssim modes`: the same mail under each of the six settings. Then check your own table with
-    `tlssim check FILE`, and run it with `tlssim run SCENARIO.toml`. `tlssim capacity` tells how many connections,
-    handshakes and waiting messages to plan for.
+    `tlssim check FILE`, run it with `tlssim run SCENARIO.toml`, and try a change of it with `tlssim whatif`.
+    `tlssim capacity` tells how many connections, handshakes and waiting messages to plan for.
     """
 
 
 for command in (
     modes_command,
     run_command,
+    whatif_command,
     capacity_command,
     expected_command,
     check_command,

@@ -117,6 +117,20 @@ class Policy(DestinationControls):
         return write_text(path, self.to_text())
 
     @property
+    def tls_alert(self) -> bool | None:
+        """Whether the file asks for an alert mail when a required TLS negotiation fails; None where it does not say.
+
+        The switch is global: it belongs in [DEFAULT], and is off as shipped (AsyncOS user guide 9.1.2 ch. 24).
+        """
+        for section in sections(self.layout):
+            if section.header is None or not is_default(section.header.name):
+                continue
+            for line in section.lines:
+                if line.kind is LineKind.PAIR and line.name.lower() == "send_tls_req_alert":
+                    return line.value.strip().lower() in ("1", "on")
+        return None
+
+    @property
     def account(self) -> DataFrame:
         """What became of each line: file, line, text, kind, reason, changes_answer.
 

@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from sim.errors import PolicyError, complaint
 from sim.policy.params import check_params, param
 from sim.policy.retry import PROFILE_NAMES, BounceProfile, HostRetry, is_profile_name
+from sim.policy.spellings import setting_of
 from sim.terms import IpSortPreference, LimitApply, LimitType, Setting, Term
 
 DEFAULT = "DEFAULT"
+#: The pattern of every entry and DEFAULT.
+EVERYTHING = "*"
 DOMAIN_FORMS = "example.com, .example.com (all below it), [192.0.2.7] or DEFAULT"
 DANE_OPTIONS = "none, opportunistic, mandatory (no source confirms them: any other word is kept)"
 
@@ -71,6 +74,25 @@ def read_dane_option(value: object) -> str | None:
     """Return a DANE option in lower case, ``None`` when it is no single word."""
     word = value.lower() if isinstance(value, str) else ""
     return word if _DANE_OPTION.fullmatch(word) else None
+
+
+def pattern_name(pattern: str) -> str:
+    """Return the name a pattern has in the table: ``*.example`` is ``.example``; ``*`` and DEFAULT are themselves.
+
+    Raises
+    ------
+    PolicyError
+        When the pattern is no destination, no suffix and neither of these.
+    """
+    text = str(pattern).strip()
+    if text == EVERYTHING:
+        return EVERYTHING
+    if is_default(text):
+        return DEFAULT
+    name = canonical_domain(text.removeprefix("*") if text.startswith("*.") else text)
+    if name is None:
+        raise PolicyError(complaint("pattern", pattern, f"*.example, * (everything), {DOMAIN_FORMS}"))
+    return name
 
 
 def _names_a_destination(name: object) -> bool:
@@ -313,6 +335,63 @@ class DestinationControls:
         """Return this table with every entry and DEFAULT demanding ``setting``; limits and profiles are kept."""
         entries = tuple(replace(entry, tls=setting) for entry in self.entries)
         return replace(self, default=replace(self.default, tls=setting), entries=entries)
+
+    def with_tls(self, settings: Mapping[str, Setting | str | None]) -> Self:
+        """Return this table as if a postmaster had typed these TLS settings into it; nothing but TLS changes.
+
+        An entry of that name is edited. Otherwise there is a new one, which copies limits and profile of the entry
+        that ruled the name (for a suffix: a name below it) before. Entries that are more specific than a suffix keep
+        their setting, as they do on the gateway.
+
+        Parameters
+        ----------
+        settings : pattern to setting. A pattern is a destination, ``*.example`` or ``.example`` for every name below
+            it, ``DEFAULT``, or ``*`` for every entry and DEFAULT; whatever their order, ``*`` is applied first. A
+            setting is spelled as `sim.policy.spellings.setting_of` reads it; ``None`` inherits from DEFAULT.
+
+        Raises
+        ------
+        PolicyError
+            When a pattern is none of these or comes twice, a setting is unknown, or DEFAULT is to inherit.
+
+        Examples
+        --------
+        >>> table = DestinationControls(entries=(Entry(domain=".example", max_host_concurrency=5),))
+        >>> table.with_tls({"*.shop.example": "required"}).entries[1].max_host_concurrency
+        5
+        """
+        typed: dict[str, Setting | None] = {}
+        for pattern, spelling in settings.items():
+            name = pattern_name(pattern)
+            if name in typed:
+                raise PolicyError(complaint("pattern", pattern, "each pattern once"))
+            typed[name] = setting_of(pattern, spelling)
+        default, entries = self.default, list(self.entries)
+        if EVERYTHING in typed:
+            setting = typed.pop(EVERYTHING)
+            entries = [replace(entry, tls=setting) for entry in entries]
+            default = default if setting is None else replace(default, tls=setting)
+        for name, setting in typed.items():
+            if name != DEFAULT:
+                self._type(entries, name, setting)
+            elif setting is None:
+                raise PolicyError(complaint(DEFAULT, "default", "a setting of its own: it has nothing to inherit from"))
+            else:
+                default = replace(default, tls=setting)
+        return replace(self, default=default, entries=tuple(entries))
+
+    def _type(self, entries: list[Entry], name: str, setting: Setting | None) -> None:
+        """Edit the entry of this name, or add one that copies what ruled it; ``entries`` begins with this table's."""
+        index = self._index[0]
+        if name in index:
+            entries[index[name]] = replace(entries[index[name]], tls=setting)
+            return
+        inside = name
+        while name.startswith(".") and (inside == name or inside in index):
+            inside = f"x{inside}"
+        [ruling] = self.match([inside]).tolist()
+        before = Entry(domain=DEFAULT) if ruling < 0 else self.entries[ruling]
+        entries.append(replace(before, domain=name, tls=setting, line=0))
 
     @property
     def hash(self) -> str:

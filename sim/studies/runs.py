@@ -19,7 +19,8 @@ from sim.results.sinks import CountSink, RecordSink
 #: Called with (runs that are done, runs in all).
 RunsProgress = Callable[[int, int], None]
 Job = tuple[World, int]
-T = TypeVar("T")
+J = TypeVar("J")
+R = TypeVar("R")
 
 
 def replication_seed(seed: int, replication: int) -> int:
@@ -49,48 +50,52 @@ def run_all(
     workers : processes; None = the processors there are, 1 = this process alone.
     progress : called after each run.
     """
-    return _run_each(_totals, jobs, count, workers, progress)
+    return each(_totals, jobs, count, workers=workers, progress=progress)
 
 
 def records_of_all(
     jobs: Iterable[Job], count: int, *, workers: int | None = None, progress: RunsProgress | None = None
 ) -> list[tuple[Rows, Rows]]:
     """Run every (World, seed) and return message rows and connection rows of each; parameters as in `run_all`."""
-    return _run_each(_records, jobs, count, workers, progress)
+    return each(_records, jobs, count, workers=workers, progress=progress)
 
 
-def _run_each(
-    run: Callable[[World, int], T],
-    jobs: Iterable[Job],
+def each(
+    work: Callable[[J], R],
+    jobs: Iterable[J],
     count: int,
-    workers: int | None,
-    progress: RunsProgress | None,
-) -> list[T]:
+    *,
+    workers: int | None = None,
+    progress: RunsProgress | None = None,
+) -> list[R]:
+    """Do a piece of work for every job and return what comes of each, in the order given.
+
+    Parameters
+    ----------
+    work : a function of a module, so that a process can be told to call it.
+    jobs : taken one by one, so that making them goes on while others are worked on.
+    count, workers, progress : as for `run_all`.
+    """
     workers = min(default_jobs() if workers is None else workers, count)
-    results: list[T] = []
-    for result in _one_by_one(run, jobs) if workers <= 1 else _in_processes(run, jobs, workers):
+    results: list[R] = []
+    for result in map(work, jobs) if workers <= 1 else _in_processes(work, jobs, workers):
         results.append(result)
         if progress is not None:
             progress(len(results), count)
     return results
 
 
-def _one_by_one(run: Callable[[World, int], T], jobs: Iterable[Job]) -> Iterator[T]:
-    for world, seed in jobs:
-        yield run(world, seed)
-
-
-def _in_processes(run: Callable[[World, int], T], jobs: Iterable[Job], workers: int) -> Iterator[T]:
+def _in_processes(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> Iterator[R]:
     from collections import deque
     from concurrent.futures import Future
 
     from loky import ProcessPoolExecutor
 
     pool = ProcessPoolExecutor(max_workers=workers, timeout=60)
-    waiting: deque[Future[T]] = deque()
+    waiting: deque[Future[R]] = deque()
     try:
-        for world, seed in jobs:
-            waiting.append(pool.submit(run, world, seed))
+        for job in jobs:
+            waiting.append(pool.submit(work, job))
             # Some ahead keep the others busy while one run is long; all at once would keep every World in memory.
             if len(waiting) > 8 * workers:
                 yield waiting.popleft().result()
@@ -100,13 +105,15 @@ def _in_processes(run: Callable[[World, int], T], jobs: Iterable[Job], workers: 
         pool.shutdown(wait=True, kill_workers=True)
 
 
-def _totals(world: World, seed: int) -> dict[str, Any]:
+def _totals(job: Job) -> dict[str, Any]:
+    world, seed = job
     sink = CountSink(world.labels)
     facts = run_world(world, seed, sink)
     return Result(world.labels, sink).totals() | facts | {"delay_counts": sink.delays.counts()}
 
 
-def _records(world: World, seed: int) -> tuple[Rows, Rows]:
+def _records(job: Job) -> tuple[Rows, Rows]:
+    world, seed = job
     sink = RecordSink(world.labels)
     run_world(world, seed, sink)
     return sink.message_rows(), sink.connection_rows()

@@ -1,0 +1,286 @@
+"""The policy what-if: the same mail before and after a change, and where its messages part ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.about import __version__
+from sim.delivery.compile import compile_world
+from sim.delivery.simulate import check_seed
+from sim.delivery.world import World
+from sim.errors import ScenarioError, complaint
+from sim.policy.destinations import DEFAULT, EVERYTHING, DestinationControls, canonical_domain, pattern_name
+from sim.policy.spellings import setting_of
+from sim.scenario import Scenario
+from sim.studies.modes import CHANCE, CHANCE_AND_POPULATION
+from sim.studies.parting import Pair, check_same_mail, part
+from sim.studies.runs import RunsProgress, each, replication_seed
+from sim.studies.whatif_result import WhatIfResult
+from sim.terms import Setting, TlsVersion
+from sim.timeline import Event
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Settings = Mapping[str, Setting | str | None]
+
+_VARY = (CHANCE_AND_POPULATION, CHANCE)
+_ASKED = {
+    Setting.NO: "Turning TLS off",
+    Setting.PREFERRED: "Preferring TLS",
+    Setting.REQUIRED: "Requiring TLS",
+    Setting.PREFERRED_VERIFY: "Preferring verified TLS",
+    Setting.REQUIRED_VERIFY: "Requiring verified TLS",
+    Setting.REQUIRED_VERIFY_HOSTED: "Requiring verified TLS (hosted domains)",
+    None: "Leaving TLS to DEFAULT",
+}
+_MOST_NAMED = 3
+
+
+def whatif(
+    scenario: Scenario,
+    *,
+    set: Settings | None = None,  # noqa: A002 - the word of the command line
+    policy: DestinationControls | None = None,
+    minimum_tls: TlsVersion | str | None = None,
+    sender: str | None = None,
+    to: Scenario | None = None,
+    replications: int = 5,
+    seed: int = 1,
+    vary: str = CHANCE_AND_POPULATION,
+    jobs: int | None = None,
+    progress: RunsProgress | None = None,
+) -> WhatIfResult:
+    """Run the same mail before and after a change and compare it message by message.
+
+    Both runs of a replication have the same population and the same chance, so that a message differs only where the
+    change makes it differ. At least one change is given; several are made together.
+
+    Parameters
+    ----------
+    scenario : what is in force today.
+    set : TLS settings to type into the table, pattern to setting (`DestinationControls.with_tls`):
+        ``{"*.gov": "required_verify", "DEFAULT": "preferred"}``.
+    policy : another table in place of today's.
+    minimum_tls : another lowest TLS version: a `TlsVersion`, ``"1.3"`` or ``"TLSv1.3"``.
+    sender : another sender.
+    to : another scenario of the same population and mail, for any other change.
+    replications : pairs of runs. The first has the scenario's population and ``seed``; the others redraw.
+    seed : of chance.
+    vary : what the replications redraw: ``chance and population``, or ``chance``.
+    jobs : processes; None = the processors there are.
+    progress : called with (pairs that are done, pairs in all).
+
+    Raises
+    ------
+    ScenarioError, PolicyError, LimitError
+        When no change is given, an argument is out of range, or ``to`` has another population or other mail.
+
+    Examples
+    --------
+    >>> from sim.world.population import Population
+    >>> clear = {"host": "mx.a.gov", "not_offered_rate": 1.0}
+    >>> people = Population.custom([{"domain": "a.gov", "messages": 9, "hosts": [clear]}])
+    >>> print(whatif(Scenario(population=people), set={"*.gov": "required"}, replications=1, jobs=1).sentence())
+    Requiring TLS for *.gov keeps 8 messages a day out of the clear (100 % of all mail; 8 by bouncing) and bounces 8 ...
+    """
+    _check(replications, jobs, vary)
+    check_seed(seed)
+    change = _Change(set or {}, policy, minimum_tls, sender, to)
+    after = change.applied(scenario)
+    redraws = vary == CHANCE_AND_POPULATION and scenario.population.drawn_by is not None
+    runs = _Pairs(scenario, after, seed, replications, redraws)
+    parted = each(part, runs.jobs(), replications, workers=jobs, progress=progress)
+    meta = {"change": change.words(scenario, after)} | runs.meta()
+    return WhatIfResult(scenario, after, tuple(parted), patterns_frame(scenario, after, change.set), meta)
+
+
+def _check(replications: object, jobs: object, vary: str) -> None:
+    for name, value, most in (("replications", replications, 10_000), ("jobs", jobs, 1_024)):
+        if name == "jobs" and value is None:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise ScenarioError(complaint(name, value, f"whole numbers, 1..{most}"))
+    if vary not in _VARY:
+        raise ScenarioError(complaint("vary", vary, _VARY))
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is asked for, as `whatif` takes it."""
+
+    set: Settings
+    policy: DestinationControls | None
+    minimum_tls: TlsVersion | str | None
+    sender: str | None
+    to: Scenario | None
+
+    def applied(self, today: Scenario) -> Scenario:
+        """Return the scenario after the change."""
+        if not self.set and all(v is None for v in (self.policy, self.minimum_tls, self.sender, self.to)):
+            raise ScenarioError(complaint("change", "none", "at least one of set, policy, minimum_tls, sender, to"))
+        after = today if self.to is None else self.to
+        people, theirs = today.population, after.population
+        if theirs.hash != people.hash:
+            same = f"a scenario with the population of today, {people.name} ({people.hash})"
+            raise ScenarioError(complaint("to", f"{theirs.name} ({theirs.hash})", same))
+        table = (after.policy if self.policy is None else self.policy).with_tls(self.set)
+        after = replace(after, policy=table, population=people, timeline=self._timeline(after.timeline))
+        if self.sender is not None:
+            after = replace(after, sender=self.sender)
+        return after if self.minimum_tls is None else replace(after, minimum_tls=tls_version_of(self.minimum_tls))
+
+    def _timeline(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
+        """Type the settings into every table that comes into force later; another table is not changed again."""
+        kept = [event for event in events if self.policy is None or event.policy is None]
+        return tuple(e if e.policy is None else replace(e, policy=e.policy.with_tls(self.set)) for e in kept)
+
+    def words(self, before: Scenario, after: Scenario) -> list[str]:
+        """Say what changes, each as the subject of a sentence."""
+        parts = ["The other scenario"] if self.to is not None else []
+        if self.policy is not None:
+            rows = getattr(self.policy, "rows", ())
+            parts.append(f"The table {Path(rows[0].file).name}" if rows else "The other table")
+        groups: dict[Setting | None, list[str]] = {}
+        for pattern, spelling in self.set.items():
+            named = {EVERYTHING: "all mail", DEFAULT: "DEFAULT"}.get(pattern_name(pattern), pattern.strip())
+            groups.setdefault(setting_of(pattern, spelling), []).append(named)
+        for setting, names in groups.items():
+            rest = len(names) - _MOST_NAMED
+            shown = names[:_MOST_NAMED] + ([f"{rest:,} more"] if rest > 0 else [])
+            parts.append(f"{_ASKED[setting]} for {_listed(shown)}")
+        if self.minimum_tls is not None:
+            parts.append(f"Accepting TLS from {after.lowest_tls} on instead of {before.lowest_tls}")
+        if self.sender is not None:
+            parts.append(f"The sender {after.sender} in place of {before.sender}")
+        return parts
+
+
+def tls_version_of(spelling: TlsVersion | str) -> TlsVersion:
+    """Return the TLS version that a text spells: ``1.3``, ``TLSv1.3``, ``tls_1_3``.
+
+    Raises
+    ------
+    ScenarioError
+        With the versions there are.
+    """
+    if isinstance(spelling, TlsVersion):
+        return spelling
+    wanted = str(spelling).strip().lower()
+    for version in TlsVersion:
+        if wanted in (version.label.lower(), version.label.lower().removeprefix("tlsv"), version.key):
+            return version
+    raise ScenarioError(complaint("minimum_tls", spelling, [version.label for version in TlsVersion]))
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _alerts(policy: DestinationControls) -> bool:
+    """Tell whether the table's file turns the alert on; off as shipped."""
+    return bool(getattr(policy, "tls_alert", None))
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Both Worlds of every replication, each population drawn once."""
+
+    before: Scenario
+    after: Scenario
+    seed: int
+    replications: int
+    redraws: bool
+    hashes: list[list[str]] = field(default_factory=list)
+
+    def meta(self) -> dict[str, Any]:
+        """Return what a result says of where it came from, once all pairs are made."""
+        population, after = self.before.population, self.after
+        return {
+            "seed": self.seed,
+            "replications": self.replications,
+            "vary": CHANCE_AND_POPULATION if self.redraws else CHANCE,
+            "population": population.name,
+            "population_seed": population.seed,
+            "population_hash": population.hash,
+            "weighting": population.weighting,
+            "domains": len(population.domains),
+            "days": self.before.days,
+            "until_s": self.before.until_s,
+            "policy_hashes": [self.before.policy.hash, after.policy.hash],
+            "world_hashes": self.hashes,
+            "senders": [self.before.sender, after.sender],
+            "tls_alert_on": _alerts(after.policy),
+            "longest_wait_s": max(after.policy.host_retry.waits_s()),
+            "version": __version__,
+        }
+
+    def jobs(self) -> Iterator[Pair]:
+        worlds: tuple[World, World] | None = None
+        alerts = _alerts(self.after.policy)
+        for replication in range(self.replications):
+            if worlds is None or self.redraws:
+                worlds = self._worlds(replication)
+            self.hashes.append([world.hash for world in worlds])
+            yield Pair(*worlds, replication_seed(self.seed, replication), alerts)
+
+    def _worlds(self, replication: int) -> tuple[World, World]:
+        people = self.before.population
+        if replication:
+            people = people.redrawn(replication_seed(people.seed, replication))
+        before, after = (compile_world(replace(s, population=people)) for s in (self.before, self.after))
+        check_same_mail(before, after)
+        return before, after
+
+
+def patterns_frame(before: Scenario, after: Scenario, settings: Settings) -> pd.DataFrame:
+    """Return one row a pattern that was set: what it reaches, and what a more specific entry still rules.
+
+    Columns: pattern, setting, entry (edited, new), destinations, mail_share (of the mail that the pattern decides
+    about, of all mail), kept_destinations, kept_mail_share, kept_by (entries that keep destinations of the pattern).
+    """
+    import pandas as pd
+
+    domains = after.population.domains
+    names = [canonical_domain(name) or name for name in domains["domain"]]
+    mail = domains["messages"].to_numpy(dtype=np.float64)
+    mail = mail / (mail.sum() or 1.0)
+    entries = [canonical_domain(entry.domain) or "" for entry in after.policy.entries]
+    ruled_by = np.array([*entries, DEFAULT])[after.policy.match(names)]
+    known = {canonical_domain(entry.domain) for entry in before.policy.entries} | {DEFAULT, EVERYTHING}
+    own = {name: entry.tls is not None for name, entry in zip(entries, after.policy.entries, strict=True)}
+    typed = {pattern_name(pattern) for pattern in settings} - {EVERYTHING}
+    rows = []
+    for pattern, spelling in settings.items():
+        name = pattern_name(pattern)
+        if name == EVERYTHING:
+            covered, ruled = np.ones(len(names), dtype=bool), ~np.isin(ruled_by, list(typed))
+        elif name == DEFAULT:
+            ruled = np.array([not own.get(entry, False) for entry in ruled_by.tolist()], dtype=bool)
+            covered = ruled
+        else:
+            suffix = name.startswith(".")
+            covered = np.array([n.endswith(name) if suffix else n == name for n in names], dtype=bool)
+            ruled = ruled_by == name
+        kept = covered & ~ruled
+        setting = setting_of(pattern, spelling)
+        rows.append(
+            {
+                "pattern": pattern,
+                "setting": "Default" if setting is None else setting.label,
+                "entry": "edited" if name in known else "new",
+                "destinations": int(ruled.sum()),
+                "mail_share": float(mail[ruled].sum()),
+                "kept_destinations": int(kept.sum()),
+                "kept_mail_share": float(mail[kept].sum()),
+                "kept_by": " ".join(sorted(np.unique(ruled_by[kept]).tolist())),
+            }
+        )
+    columns = ["pattern", "setting", "entry", "destinations", "mail_share", "kept_destinations", "kept_mail_share",
+               "kept_by"]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
