@@ -116,10 +116,17 @@ def delay(frame: DataFrame) -> str:
     return text
 
 
+def precision(half_width: float, wanted: float, unit: str, *, reached: bool) -> str:
+    """Say how precise the means are, and whether that is what was wanted."""
+    missed = "" if reached else ", which was not reached"
+    return f"the widest interval is ±{half_width:.2g} {unit}, wanted: ±{wanted:g}{missed}"
+
+
 def caption(
     *,
     n: int | None = None,
     vary: str | None = None,
+    precise: str | None = None,
     level: float = 0.95,
     seed: int | None = None,
     population: str | None = None,
@@ -134,6 +141,7 @@ def caption(
         parts.append(f"{n} replications, {vary or 'chance and population'} varied, {level * 100:g} % intervals")
     elif n == 1:
         parts.append("One replication, no intervals")
+    parts += [precise] if precise is not None else []
     parts += [f"{messages:,} messages"] if messages is not None else []
     if population is not None:
         parts.append(f"population {population}" + (f", whose figures are by {weighting}" if weighting else ""))
