@@ -19,7 +19,7 @@ from sim.results import findings
 from sim.results.intervals import order_statistic_interval
 from sim.results.tables import DELAYS, fates_frame
 from sim.scenario import Scenario
-from sim.studies.replications import MOST, Plan, replicate, varied
+from sim.studies.replications import MOST, Plan, Replicated, replicate, varied
 from sim.studies.runs import Job, RunsProgress, run_all
 from sim.terms import Fate, Setting, Vary
 from sim.world.population import Population
@@ -115,8 +115,15 @@ def modes(
     found = replicate(plan, runs)
     places = [_RUN_ORDER.index(case) for case in CASES]
     by_case = tuple(tuple(totals[i] for totals in found.results) for i in places)
+    hashes = [runs.hashes[r * len(CASES) + i] for r in range(len(found.results)) for i in places]
+    return ModesResult(scenario, by_case, _record(scenario, found, hashes))
+
+
+def _record(scenario: Scenario, found: Replicated[Totals], hashes: list[str]) -> dict[str, Any]:
+    """Return what was run, and how precise it is where a precision was wanted."""
+    plan = found.plan
     meta = {
-        "seed": seed,
+        "seed": plan.seed,
         "replications": len(found.results),
         "vary": plan.vary.label,
         "population": scenario.population.name,
@@ -126,14 +133,16 @@ def modes(
         "domains": len(scenario.population.domains),
         "days": scenario.days,
         "policy_hash": scenario.policy.hash,
-        "world_hashes": [runs.hashes[r * len(CASES) + i] for r in range(len(found.results)) for i in places],
+        "world_hashes": hashes,
         "sender": scenario.sender,
         "version": __version__,
     }
-    if found.half_width is not None:
-        meta |= {"precision_points": precision, "half_width_points": found.half_width * 100}
-        meta["precision_reached"] = found.reached
-    return ModesResult(scenario, by_case, meta)
+    if scenario.population.evidence is not None:
+        meta["population_evidence"] = scenario.population.evidence
+    if plan.precision is not None and found.half_width is not None:
+        points = {"precision_points": round(plan.precision * 100, 9), "half_width_points": found.half_width * 100}
+        meta |= points | {"precision_reached": found.reached}
+    return meta
 
 
 def _as_share(points: float | None) -> float | None:

@@ -161,7 +161,7 @@ def replicate(
     if plan.precision is None:
         return Replicated(tuple(results), plan)
     while (width := half_width([sample(r) for r in results], plan.level)) > plan.precision and len(results) < plan.most:
-        results += run(range(len(results), min(len(results) + BATCH, plan.most)))
+        results.extend(run(range(len(results), min(len(results) + BATCH, plan.most))))
     return Replicated(tuple(results), plan, width)
 
 
