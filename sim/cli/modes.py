@@ -30,6 +30,7 @@ from sim.terms import Vary
 if TYPE_CHECKING:
     from sim.formats.scenario_file import ScenarioFile
     from sim.policy.destinations import DestinationControls
+    from sim.studies.modes import ModesResult
 
 FATES = (
     Column("in_clear_share", "in clear\n%", share),
@@ -122,20 +123,25 @@ def modes_command(
                     "summary": result.summary(),
                     "frame": result.frame(),
                     "delays": result.delays(),
+                    "spread": result.spread(),
                     "expected": result.expected(),
                     "written": [str(path) for path in written],
                 }
             )
             return
-        say(wrapped(f"{result.title()}."))
-        say(wrapped(f"{result.caption()}{_policy_words(file.scenario.policy)}"))
-        if sentence := account_sentence(file.scenario.policy):
-            say(wrapped(sentence))
-        say()
-        say(table(by_reading(rows_of(result.summary())), (Column("name", "TLS setting"), *FATES)))
-        say()
-        say(wrapped(f"{LEGEND} {result.repeated()}."))
-        say(told(written, "--out DIR keeps tables and chart"))
+        _tell(file, result, written)
+
+
+def _tell(file: ScenarioFile, result: ModesResult, written: list[Path]) -> None:
+    say(wrapped(f"{result.title()}."))
+    say(wrapped(f"{result.caption()}{_policy_words(file.scenario.policy)}"))
+    if sentence := account_sentence(file.scenario.policy):
+        say(wrapped(sentence))
+    say()
+    say(table(by_reading(rows_of(result.summary())), (Column("name", "TLS setting"), *FATES)))
+    say()
+    say(wrapped(f"{LEGEND} {result.repeated()}"))
+    say(told(written, "--out DIR keeps tables and chart"))
 
 
 def _amount(file: ScenarioFile, replications: int | None, precision: float | None) -> tuple[int | None, float | None]:

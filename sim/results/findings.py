@@ -122,6 +122,25 @@ def precision(half_width: float, wanted: float, unit: str, *, reached: bool) -> 
     return f"the widest interval is ±{half_width:.2g} {unit}, wanted: ±{wanted:g}{missed}"
 
 
+def spread(frame: DataFrame) -> str:
+    """Say how far single replications lie apart where they do most; nothing where there are too few of them.
+
+    Parameters
+    ----------
+    frame : setting, reading, fate, low, high, level (NaN: too few replications), as of `prediction_interval`.
+    """
+    there = frame[frame["low"].notna()]
+    if there.empty:
+        return ""
+    row = max(there.to_dict("records"), key=lambda r: float(r["high"]) - float(r["low"]))
+    name = f"{row['setting']} ({row['reading']})" if row["reading"] else row["setting"]
+    span = _span((float(row["low"]), float(row["high"])))
+    chance = f"with probability {float(row['level']) * 100:.0f} %"
+    return (
+        f"Single replications lie further apart, most of all {row['fate']} under {name}: one more has {span} {chance}."
+    )
+
+
 def caption(
     *,
     n: int | None = None,

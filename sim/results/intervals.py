@@ -174,14 +174,14 @@ def across_frames(
 
 
 @dataclass(frozen=True, slots=True)
-class QuantileInterval:
-    """A quantile of independent values with its distribution-free interval.
+class OrderInterval:
+    """A quantile of independent values, and a distribution-free interval that ends at two of them.
 
     Attributes
     ----------
     value : the smallest value that at least a share `q` of the values do not exceed; NaN without values.
-    low, high : ends of the interval, two of the values; NaN where there are too few of them.
-    level : probability, before the values were seen, that such an interval covers the quantile; at least what was
+    low, high : ends of the interval; NaN where there are too few values.
+    level : probability, before the values were seen, that such an interval holds what it is about; at least what was
         asked for, and exact where no two values can be equal. NaN where there is no interval.
     n, needed : number of values, and how many an interval of the level asked for needs.
     """
@@ -200,7 +200,7 @@ class QuantileInterval:
         return f"{self.level * 100:.3g} % interval by order statistics of {self.n} values"
 
 
-def order_statistic_interval(values: ArrayLike, q: float, level: float = 0.95) -> QuantileInterval:
+def order_statistic_interval(values: ArrayLike, q: float, level: float = 0.95) -> OrderInterval:
     """Return a quantile of independent values and an interval between two of them.
 
     The number of values below the true quantile is binomial, whatever the distribution; so the r-th and the s-th
@@ -227,16 +227,42 @@ def order_statistic_interval(values: ArrayLike, q: float, level: float = 0.95) -
     there = np.sort(there[np.isfinite(there)])
     n, needed, tail = there.size, values_needed(q, level), (1 - level) / 2
     if not n:
-        return QuantileInterval(math.nan, math.nan, math.nan, math.nan, 0, needed)
+        return OrderInterval(math.nan, math.nan, math.nan, math.nan, 0, needed)
     value = float(there[max(math.ceil(n * q - 1e-9), 1) - 1])
     if n < needed:
-        return QuantileInterval(value, math.nan, math.nan, math.nan, n, needed)
+        return OrderInterval(value, math.nan, math.nan, math.nan, n, needed)
     below = stats.binom.cdf(np.arange(n), n, q)
     # The r-th smallest is above the quantile when fewer than r values are below it, the s-th below it when s are.
     r = max(int(np.searchsorted(below, tail, side="right")), 1)
     s = min(int(np.searchsorted(below, 1 - tail, side="left")) + 1, n)
     achieved = float(below[s - 1] - below[r - 1])
-    return QuantileInterval(value, float(there[r - 1]), float(there[s - 1]), achieved, n, needed)
+    return OrderInterval(value, float(there[r - 1]), float(there[s - 1]), achieved, n, needed)
+
+
+def prediction_interval(values: ArrayLike, level: float = 0.9) -> OrderInterval:
+    """Return the median of independent values and the range in which one more of them lies with a known probability.
+
+    One more value falls into each of the n + 1 gaps between n values with the same chance, whatever the distribution
+    (David and Nagaraja, *Order Statistics*, section 7.3). Unlike the interval of a mean it does not narrow with n.
+
+    Parameters
+    ----------
+    values : (n,) independent and of one distribution; NaN where there is none (left out).
+    level : wanted probability, 0 < level < 1.
+
+    Raises
+    ------
+    ValueError
+        When `level` is no probability.
+    """
+    median = order_statistic_interval(values, 0.5, level)
+    there = np.asarray(values, dtype=np.float64).ravel()
+    there = np.sort(there[np.isfinite(there)])
+    n, needed = there.size, math.ceil(2 / (1 - level) - 1e-9) - 1
+    if n < needed:
+        return OrderInterval(median.value, math.nan, math.nan, math.nan, n, needed)
+    r = math.floor((1 - level) * (n + 1) / 2 + 1e-9)
+    return OrderInterval(median.value, float(there[r - 1]), float(there[n - r]), 1 - 2 * r / (n + 1), n, needed)
 
 
 def values_needed(q: float, level: float = 0.95) -> int:

@@ -16,7 +16,7 @@ from sim.delivery.compile import compile_world
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
 from sim.results import findings
-from sim.results.intervals import order_statistic_interval
+from sim.results.intervals import OrderInterval, order_statistic_interval, prediction_interval
 from sim.results.tables import DELAYS, fates_frame
 from sim.scenario import Scenario
 from sim.studies.replications import MOST, Plan, Replicated, replicate, varied
@@ -209,6 +209,10 @@ def without_cn_ptr(population: Population) -> Population:
     return population.with_(backends={"cn_ptr": False}) if population.backends["cn_ptr"].any() else population
 
 
+def _told(found: OrderInterval) -> tuple[float, ...]:
+    return found.value, found.low, found.high, found.level, found.n, found.needed
+
+
 @dataclass(frozen=True, eq=False)
 class ModesResult:
     """What became of the mail under each setting.
@@ -256,14 +260,32 @@ class ModesResult:
         """
         import pandas as pd
 
-        rows = []
-        for case, runs in zip(CASES, self.totals, strict=True):
-            for delay in DELAYS[1:4]:
-                found = order_statistic_interval([run[delay] for run in runs], 0.5, level)
-                ends = (found.value, found.low, found.high, found.level, found.n, found.needed)
-                rows.append((case.setting.label, case.reading, delay, *ends))
-        ends_columns = ("median_s", "low_s", "high_s", "level", "replications", "needed")
-        return pd.DataFrame(rows, columns=["setting", "reading", "delay", *ends_columns])
+        columns = ("setting", "reading", "delay", "median_s", "low_s", "high_s", "level", "replications", "needed")
+        rows = [
+            (case.setting.label, case.reading, delay, *_told(order_statistic_interval(values, 0.5, level)))
+            for case, runs in zip(CASES, self.totals, strict=True)
+            for delay in DELAYS[1:4]
+            for values in [[run[delay] for run in runs]]
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def spread(self, level: float = 0.9) -> pd.DataFrame:
+        """Return how far single replications lie apart: the range in which one more would lie, share by share.
+
+        The intervals of `frame` are those of means, and narrow as replications are added; this range does not. With
+        ``vary`` it is what another day, population or reading of the evidence could bring. NaN with fewer than
+        ``needed`` replications.
+        """
+        import pandas as pd
+
+        columns = ("setting", "reading", "fate", "median", "low", "high", "level", "replications", "needed")
+        rows = [
+            (case.setting.label, case.reading, fate.label, *_told(prediction_interval(values, level)))
+            for case, runs in zip(CASES, self.totals, strict=True)
+            for fate in Fate
+            for values in [[run[f"{fate.key}_share"] for run in runs]]
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
     def expected(self) -> pd.DataFrame:
         """Return what one pass comes to, without a clock: by setting and reading, of mail and of domains.
@@ -308,9 +330,10 @@ class ModesResult:
         )
 
     def repeated(self) -> str:
-        """Return how often the runs were repeated, what varied, and how precise the shares are."""
+        """Return how often it was repeated, what varied, how precise the means are, how far single runs lie apart."""
         meta = self.meta
-        return findings.caption(n=meta["replications"], vary=meta["vary"], precise=self._precise()).removesuffix(".")
+        told = findings.caption(n=meta["replications"], vary=meta["vary"], precise=self._precise())
+        return f"{told} {findings.spread(self.spread())}".strip()
 
     def _precise(self) -> str | None:
         meta = self.meta

@@ -221,7 +221,7 @@ class Population:
         --------
         >>> population = Population.preset("2020s-web", domains=100)
         >>> account = population.redrawn(1, evidence=7).account.set_index("parameter")
-        >>> account.loc["own_strict", "status"], 0.5 <= account.loc["own_strict", "value"] <= 0.956
+        >>> account.loc["own_strict", "status"], bool(0.5 <= account.loc["own_strict", "value"] <= 0.956)
         ('drawn', True)
         """
         return self if self.drawn_by is None else self.drawn_by(seed, self.evidence if evidence is None else evidence)

@@ -12,6 +12,7 @@ from sim.results.intervals import (
     across_frames,
     order_statistic_interval,
     possible_fates,
+    prediction_interval,
     share_text,
     values_needed,
 )
@@ -171,6 +172,30 @@ def test_too_few_values_have_no_interval_and_say_how_many_would(q: float, needed
     assert enough.level >= 0.95
     assert enough.low == 0 or enough.high == needed - 1
     assert enough.text().startswith(f"{enough.level * 100:.3g} % interval by order statistics of {needed} values")
+
+
+@pytest.mark.parametrize(("n", "level"), [(19, 0.9), (50, 0.9), (39, 0.95), (7, 0.5)])
+@pytest.mark.parametrize("shape", ["exponential", "normal"])
+def test_one_more_value_lies_in_the_prediction_interval_as_often_as_it_says(n: int, level: float, shape: str) -> None:
+    """False-alarm rate 1e-6 a case: of 4,000 further values those inside are binomial."""
+    rng = np.random.default_rng(22)
+    values = (rng.normal if shape == "normal" else rng.exponential)(size=(4_000, n + 1))
+    found = [prediction_interval(row[:-1], level) for row in values]
+    [achieved] = {f.level for f in found}
+    assert level - 1e-12 <= achieved < level + 2 / (n + 1)
+    hits = sum(f.low <= more <= f.high for f, more in zip(found, values[:, -1], strict=True))
+    assert stats.binom.ppf(5e-7, 4_000, achieved) <= hits <= stats.binom.ppf(1 - 5e-7, 4_000, achieved)
+
+
+def test_a_prediction_needs_enough_values() -> None:
+    few = prediction_interval(np.arange(18))
+    assert np.isnan([few.low, few.high, few.level]).all()
+    assert (few.n, few.needed) == (18, 19)
+    enough = prediction_interval(np.arange(19))
+    assert (enough.low, enough.value, enough.high) == (0, 9, 18)
+    assert enough.level == pytest.approx(0.9)
+    with pytest.raises(ValueError, match=r"^level = 1;"):
+        prediction_interval([1, 2], 1)
 
 
 def test_order_statistics_without_values_and_with_holes() -> None:

@@ -266,6 +266,20 @@ def test_modes_says_that_a_precision_was_not_reached() -> None:
     assert result.meta["precision_reached"] is False
     assert "wanted: ±0.01, which was not reached" in result.caption()
     assert "which was not reached" in result.repeated()
+    spread = result.spread()
+    assert len(spread) == len(CASES) * len(Fate)
+    rows = [row for row in spread.to_dict("records") if row["setting"] == "No" and row["fate"] == Fate.BOUNCED.label]
+    shares = sorted(totals["bounced_share"] for totals in result.totals[0])
+    assert [(row["low"], row["high"]) for row in rows] == [(shares[0], shares[-1])]
+    assert rows[0]["level"] == pytest.approx(19 / 21)
+    assert "Single replications lie further apart, most of all" in result.repeated()
+    assert result.repeated().endswith("with probability 90 %.")
+
+
+def test_few_replications_say_nothing_of_their_spread() -> None:
+    result = modes(by_hand(), replications=2, jobs=1)
+    assert result.spread()["low"].isna().all()
+    assert result.repeated() == "2 replications, chance varied, 95 % intervals."
 
 
 @pytest.mark.parametrize("precision", [0, 51, -1, "0.5", float("nan"), True])
