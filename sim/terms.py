@@ -6,7 +6,7 @@ Cisco tech note 118955 (TLS settings of a destination).
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import Flag, IntEnum, auto
 from typing import Self
 
 
@@ -203,3 +203,25 @@ class Dns(Term):
     OK = 0, "ok"
     NXDOMAIN = 1, "nxdomain"
     NULL_MX = 2, "null-mx"
+
+
+class Vary(Flag):
+    """What the replications of a study draw anew: any of the three, and whatever is not named stands still."""
+
+    CHANCE = auto()
+    POPULATION = auto()
+    EVIDENCE = auto()
+
+    @property
+    def label(self) -> str:
+        """The spelling people read: ``chance, population and evidence``."""
+        names = [str(part.name).lower() for part in self]
+        return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), *names[-1:]])
+
+    @classmethod
+    def spellings(cls) -> dict[str, Vary]:
+        """Return every set of them by its label."""
+        return {cls(code).label: cls(code) for code in (1, 2, 3, 4, 5, 6, 7)}
+
+    def __str__(self) -> str:
+        return self.label

@@ -13,6 +13,7 @@ from sim.cli.options import (
     json_option,
     mail_options,
     number_option,
+    one_of,
     out_option,
     policy_option,
     population_options,
@@ -23,8 +24,11 @@ from sim.cli.options import (
 )
 from sim.cli.output import Output, progress
 from sim.cli.text import Column, rows_of, say, say_json, seconds, share, table, wrapped
+from sim.errors import ScenarioError, complaint
+from sim.terms import Vary
 
 if TYPE_CHECKING:
+    from sim.formats.scenario_file import ScenarioFile
     from sim.policy.destinations import DestinationControls
     from sim.studies.modes import ModesResult
 
@@ -53,11 +57,35 @@ _WIDE = 2.0
 @policy_option
 @profiles_option
 @seed_option
-@number_option("--replications", 1, 10_000, "Runs with chance and population redrawn.  [default: 5]")
+@number_option("--replications", 1, 10_000, "Runs that draw anew what varies.  [default: 5]")
+@click.option(
+    "--vary",
+    metavar="WHAT",
+    callback=one_of(*Vary.spellings()),
+    help='"chance", "chance and population" or "chance, population and evidence".  [default: chance, and the '
+    "population where one is drawn]",
+)
+@number_option(
+    "--precision",
+    0.001,
+    50,
+    "Instead of a number: runs until every share is known to plus or minus N percentage points, 20 at least.",
+    whole=False,
+)
+@number_option("--most", 20, 10_000, "Replications at which --precision gives up.  [default: 200]")
 @number_option("--jobs", 1, 1_024, "Processes.  [default: the processors there are]")
 @json_option
 @out_option
-def modes_command(replications: int | None, jobs: int | None, as_json: bool, out: str | None, **world: Any) -> None:
+def modes_command(
+    replications: int | None,
+    vary: str | None,
+    precision: float | None,
+    most: int | None,
+    jobs: int | None,
+    as_json: bool,
+    out: str | None,
+    **world: Any,
+) -> None:
     """Show what becomes of the same mail under each TLS setting.
 
     The settings replace those of the policy, one at a time; its limits and bounce profiles stay. Where the
@@ -66,12 +94,18 @@ def modes_command(replications: int | None, jobs: int | None, as_json: bool, out
     with Output(out) as output:
         file = scenario_of(**world)
         from sim.studies.modes import modes
+        from sim.studies.replications import MOST
 
-        runs = replications or file.replications or 5
+        runs, precise = _amount(file, replications, precision)
+        if most is not None and precise is None:
+            raise ScenarioError(complaint("--most", most, "only beside a precision"))
         with progress() as line:
             result = modes(
                 file.scenario,
                 replications=runs,
+                precision=precise,
+                most=most or MOST,
+                vary=vary or file.vary,
                 seed=file.seed,
                 jobs=jobs,
                 progress=lambda done, of: line.show(done / of, f"{done} of {of} runs"),
@@ -90,23 +124,37 @@ def modes_command(replications: int | None, jobs: int | None, as_json: bool, out
                     },
                     "summary": result.summary(),
                     "frame": result.frame(),
+                    "delays": result.delays(),
+                    "spread": result.spread(),
                     "expected": result.expected(),
                     "notes": _notes(result),
                     "written": [str(path) for path in written],
                 }
             )
             return
-        say(wrapped(f"{result.title()}."))
-        say(wrapped(f"{result.caption()}{_policy_words(file.scenario.policy)}"))
-        if sentence := account_sentence(file.scenario.policy):
-            say(wrapped(sentence))
-        say()
-        say(table(by_reading(rows_of(result.summary())), (Column("name", "TLS setting"), *FATES)))
-        say()
-        say(wrapped(LEGEND))
-        for note in _notes(result):
-            say(wrapped(note))
-        say(told(written, "--out DIR keeps tables and chart"))
+        _tell(file, result, written)
+
+
+def _tell(file: ScenarioFile, result: ModesResult, written: list[Path]) -> None:
+    say(wrapped(f"{result.title()}."))
+    say(wrapped(f"{result.caption()}{_policy_words(file.scenario.policy)}"))
+    if sentence := account_sentence(file.scenario.policy):
+        say(wrapped(sentence))
+    say()
+    say(table(by_reading(rows_of(result.summary())), (Column("name", "TLS setting"), *FATES)))
+    say()
+    say(wrapped(f"{LEGEND} {result.repeated()}"))
+    for note in _notes(result):
+        say(wrapped(note))
+    say(told(written, "--out DIR keeps tables and chart"))
+
+
+def _amount(file: ScenarioFile, replications: int | None, precision: float | None) -> tuple[int | None, float | None]:
+    """Return how many replications there are, or the precision wanted: what the flags say wins over the file."""
+    if replications is not None and precision is not None:
+        raise ScenarioError(complaint("--precision", precision, "not beside --replications, whose number it decides"))
+    said = replications is not None or precision is not None
+    return (replications, precision) if said else (file.replications, file.precision)
 
 
 def p99_sentence(result: ModesResult) -> str:

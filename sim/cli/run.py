@@ -101,8 +101,10 @@ def _tell(file: ScenarioFile, result: Result, written: list[Path]) -> None:
         say(wrapped(f"No destination matches {', '.join(matched['unmatched'])}."))
     if sentence := account_sentence(file.scenario.policy):
         say(wrapped(sentence))
-    if (file.replications or 1) > 1:
-        say(wrapped(f"This is one run; replications = {file.replications} is for 'tlssim modes {file.source}'."))
+    asked = {"replications": file.replications, "precision": file.precision, "vary": file.vary}
+    for name, value in asked.items():
+        if value not in (None, 1):
+            say(wrapped(f"This is one run; {name} = {value} is for 'tlssim modes {file.source}'."))
     say()
     say(wrapped(_mail_sentence(result)))
     say(wrapped(f"{findings.queue(result.timeline('5min'))}."))

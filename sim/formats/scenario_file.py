@@ -46,7 +46,9 @@ class ScenarioFile:
     source : the file.
     scenario : policy, population, mail.
     seed : of all chance in the run.
-    replications : runs of a study that varies chance and population; ``None`` where the file does not say.
+    replications : runs of a study that repeats them; ``None`` where the file does not say.
+    vary : what its replications draw anew; ``None`` likewise.
+    precision : half-width wanted instead of a number, percentage points; ``None`` likewise.
     records : whether to keep a row per message and per connection.
     engine : which engine runs.
     """
@@ -55,6 +57,8 @@ class ScenarioFile:
     scenario: Scenario
     seed: int = 1
     replications: int | None = None
+    vary: str | None = None
+    precision: float | None = None
     records: bool = False
     engine: str = "auto"
 
@@ -102,6 +106,8 @@ class _Reader:
         given = self.checked()
         if None not in (given["until_h"], given["until_s"]):
             raise self.fault(("until_s",), given["until_s"], "once: until_h is given too")
+        if None not in (given["replications"], given["precision"]):
+            raise self.fault(("precision",), given["precision"], "not beside replications, whose number it decides")
         until_s = given["until_s"] if given["until_h"] is None else given["until_h"] * 3_600
         policy = self.policy(given["policy"])
         population = self.population(given["population"])
@@ -120,7 +126,7 @@ class _Reader:
                 minimum_tls=self.minimum_tls(given["minimum_tls"]),
             ),
         )
-        run = {name: given[name] for name in ("seed", "replications", "records", "engine")}
+        run = {name: given[name] for name in ("seed", "replications", "vary", "precision", "records", "engine")}
         return ScenarioFile(source=self.source, scenario=scenario, **_set(run))
 
     def checked(self) -> dict[str, Any]:

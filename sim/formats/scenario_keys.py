@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sim.files import write_text
-from sim.terms import TlsVersion
+from sim.terms import TlsVersion, Vary
 
 _BLOCK: Final = re.compile(r"<!-- keys (\S+) -->\n.*?<!-- end -->\n", re.DOTALL)
 _SEED: Final = {"ge": 0, "le": 2**63 - 1}
@@ -78,8 +78,16 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
             "lowest TLS version the sender accepts", (v.label for v in TlsVersion), "by the era of the population"
         ),
         "seed": _seed("all chance of the run", "1"),
-        "replications": _count(
-            "runs with chance and population redrawn, for `tlssim modes`", "1..1000", "5", ge=1, le=1_000
+        "replications": _count("runs that draw anew what varies, for `tlssim modes`", "1..1000", "5", ge=1, le=1_000),
+        "vary": _word(
+            "what they draw anew (docs/intervals.md)", Vary.spellings(), "chance and population, where one is drawn"
+        ),
+        "precision": _number(
+            "instead of a number: half-width wanted of the shares' intervals, percentage points",
+            "more than 0, up to 50",
+            "none",
+            gt=0,
+            le=50,
         ),
         "records": _flag("keep a row per message and per connection", default=False),
         "engine": _word("which engine runs", ("auto", "reference"), "auto"),

@@ -131,10 +131,36 @@ def delay(frame: DataFrame) -> str:
     return text
 
 
+def precision(half_width: float, wanted: float, unit: str, *, reached: bool) -> str:
+    """Say how precise the means are, and whether that is what was wanted."""
+    missed = "" if reached else ", which was not reached"
+    return f"the widest interval is ±{half_width:.2g} {unit}, wanted: ±{wanted:g}{missed}"
+
+
+def spread(frame: DataFrame) -> str:
+    """Say how far single replications lie apart where they do most; nothing where there are too few of them.
+
+    Parameters
+    ----------
+    frame : setting, reading, fate, low, high, level (NaN: too few replications), as of `prediction_interval`.
+    """
+    there = frame[frame["low"].notna()]
+    if there.empty:
+        return ""
+    row = max(there.to_dict("records"), key=lambda r: float(r["high"]) - float(r["low"]))
+    name = f"{row['setting']} ({row['reading']})" if row["reading"] else row["setting"]
+    span = _span((float(row["low"]), float(row["high"])))
+    chance = f"with probability {float(row['level']) * 100:.0f} %"
+    return (
+        f"Single replications lie further apart, most of all {row['fate']} under {name}: one more has {span} {chance}."
+    )
+
+
 def caption(
     *,
     n: int | None = None,
     vary: str | None = None,
+    precise: str | None = None,
     level: float = 0.95,
     seed: int | None = None,
     population: str | None = None,
@@ -149,6 +175,7 @@ def caption(
         parts.append(f"{n} replications, {vary or 'chance and population'} varied, {level * 100:g} % intervals")
     elif n == 1:
         parts.append("One replication, no intervals")
+    parts += [precise] if precise is not None else []
     parts += [f"{messages:,} messages"] if messages is not None else []
     if population is not None:
         parts.append(f"population {population}" + (f", whose figures are by {weighting}" if weighting else ""))

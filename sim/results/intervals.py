@@ -1,10 +1,13 @@
 """Intervals over replications: what is known about a mean when the run is repeated with other chance.
 
-A share's interval is Student's t-interval of its mean over the replications, clipped to 0..1.
+A share's interval is Student's t-interval of its mean over the replications, clipped to 0..1. A quantile's is by order
+statistics: whatever the distribution, but of independent values, so of one number a replication and never of the
+messages of one run, whose delays depend on each other through the queues they share.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -170,6 +173,106 @@ def across_frames(
     combined = pd.DataFrame(columns, index=first.index)
     combined.attrs = {"n": len(frames), "level": level, "vary": vary}
     return combined
+
+
+@dataclass(frozen=True, slots=True)
+class OrderInterval:
+    """A quantile of independent values, and a distribution-free interval that ends at two of them.
+
+    Attributes
+    ----------
+    value : the smallest value that at least a share `q` of the values do not exceed; NaN without values.
+    low, high : ends of the interval; NaN where there are too few values.
+    level : probability, before the values were seen, that such an interval holds what it is about; at least what was
+        asked for, and exact where no two values can be equal. NaN where there is no interval.
+    n, needed : number of values, and how many an interval of the level asked for needs.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+    n: int
+    needed: int
+
+    def text(self) -> str:
+        """Say in one sentence what the interval is, for a caption."""
+        if self.n < self.needed:
+            return f"{self.n} values: too few for an interval, which needs {self.needed}"
+        return f"{self.level * 100:.3g} % interval by order statistics of {self.n} values"
+
+
+def order_statistic_interval(values: ArrayLike, q: float, level: float = 0.95) -> OrderInterval:
+    """Return a quantile of independent values and an interval between two of them.
+
+    The number of values below the true quantile is binomial, whatever the distribution; so the r-th and the s-th
+    smallest value enclose it with a probability that is known (David and Nagaraja, *Order Statistics*, section 7.1).
+    Each tail gets at most half of what the level leaves over.
+
+    Parameters
+    ----------
+    values : (n,) independent and of one distribution; NaN where there is none (left out).
+    q : 0 < q < 1.
+    level : wanted coverage, 0 < level < 1.
+
+    Raises
+    ------
+    ValueError
+        When `q` or `level` is no probability.
+    """
+    from scipy import stats
+
+    for name, given in (("q", q), ("level", level)):
+        if not 0 < given < 1:
+            raise ValueError(complaint(name, given, f"0 < {name} < 1"))
+    there = np.asarray(values, dtype=np.float64).ravel()
+    there = np.sort(there[np.isfinite(there)])
+    n, needed, tail = there.size, values_needed(q, level), (1 - level) / 2
+    if not n:
+        return OrderInterval(math.nan, math.nan, math.nan, math.nan, 0, needed)
+    value = float(there[max(math.ceil(n * q - 1e-9), 1) - 1])
+    if n < needed:
+        return OrderInterval(value, math.nan, math.nan, math.nan, n, needed)
+    below = stats.binom.cdf(np.arange(n), n, q)
+    # The r-th smallest is above the quantile when fewer than r values are below it, the s-th below it when s are.
+    r = max(int(np.searchsorted(below, tail, side="right")), 1)
+    s = min(int(np.searchsorted(below, 1 - tail, side="left")) + 1, n)
+    achieved = float(below[s - 1] - below[r - 1])
+    return OrderInterval(value, float(there[r - 1]), float(there[s - 1]), achieved, n, needed)
+
+
+def prediction_interval(values: ArrayLike, level: float = 0.9) -> OrderInterval:
+    """Return the median of independent values and the range in which one more of them lies with a known probability.
+
+    One more value falls into each of the n + 1 gaps between n values with the same chance, whatever the distribution
+    (David and Nagaraja, *Order Statistics*, section 7.3). Unlike the interval of a mean it does not narrow with n.
+
+    Parameters
+    ----------
+    values : (n,) independent and of one distribution; NaN where there is none (left out).
+    level : wanted probability, 0 < level < 1.
+
+    Raises
+    ------
+    ValueError
+        When `level` is no probability.
+    """
+    median = order_statistic_interval(values, 0.5, level)
+    there = np.asarray(values, dtype=np.float64).ravel()
+    there = np.sort(there[np.isfinite(there)])
+    n, needed = there.size, math.ceil(2 / (1 - level) - 1e-9) - 1
+    if n < needed:
+        return OrderInterval(median.value, math.nan, math.nan, math.nan, n, needed)
+    r = math.floor((1 - level) * (n + 1) / 2 + 1e-9)
+    return OrderInterval(median.value, float(there[r - 1]), float(there[n - r]), 1 - 2 * r / (n + 1), n, needed)
+
+
+def values_needed(q: float, level: float = 0.95) -> int:
+    """Return how many values an interval of a quantile needs: at level 0.95, 6 for a median and 368 for q = 0.99.
+
+    The extremes must lie on either side of the quantile but for a tail of half of what the level leaves over.
+    """
+    return max(math.ceil(math.log((1 - level) / 2) / math.log(max(q, 1 - q)) - 1e-9), 1)
 
 
 def share_text(mean: float, low: float = np.nan, high: float = np.nan) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,22 +13,23 @@ from sim.about import __version__
 from sim.delivery.analytic import ENDS
 from sim.delivery.analytic import expected as expected_passes
 from sim.delivery.compile import compile_world
-from sim.delivery.simulate import check_seed
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
 from sim.results import findings
-from sim.results.tables import fates_frame
+from sim.results.intervals import OrderInterval, order_statistic_interval, prediction_interval
+from sim.results.tables import DELAYS, fates_frame
 from sim.scenario import Scenario
-from sim.studies.runs import Job, RunsProgress, replication_seed, run_all
-from sim.terms import Fate, Setting
+from sim.studies.replications import MOST, Plan, Replicated, replicate, varied
+from sim.studies.runs import Job, RunsProgress, run_all
+from sim.terms import Fate, Setting, Vary
 from sim.world.population import Population
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-CHANCE_AND_POPULATION = "chance and population"
-CHANCE = "chance"
+Totals = tuple[dict[str, Any], ...]
+_POINTS = "percentage points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,11 @@ def modes(
     scenario: Scenario,
     *,
     messages: float | None = None,
-    replications: int = 5,
+    replications: int | None = None,
+    precision: float | None = None,
+    vary: str | Vary | None = None,
     seed: int = 1,
+    most: int = MOST,
     jobs: int | None = None,
     progress: RunsProgress | None = None,
 ) -> ModesResult:
@@ -81,8 +85,14 @@ def modes(
     ----------
     scenario : whose limits, profiles, population and mail are used; its TLS settings are replaced, one at a time.
     messages : expected in the arrival window over all destinations; None = what the workload says.
-    replications : runs of each setting. The first has the scenario's population and ``seed``; the others redraw both.
+    replications : runs of each setting. The first has the scenario's population and ``seed``; the others draw anew
+        what varies. None = 5, or as many as the precision needs.
+    precision : half-width wanted of the widest interval of all shares of fates, in percentage points, up to 50; at
+        least 20 replications run (`sim.studies.replications.replicate`).
+    vary : ``"chance"``, ``"chance and population"`` (the default where a population was drawn), ``"chance, population
+        and evidence"``: what the intervals are about (``docs/intervals.md``).
     seed : of chance.
+    most : replications at which a precision is given up; the caption says so.
     jobs : processes; None = the processors there are.
     progress : called with (runs that are done, runs in all).
 
@@ -91,24 +101,31 @@ def modes(
     ScenarioError, LimitError
         When an argument is out of range, or a run meets a limit the model does not have.
     """
-    if not _is_whole(replications) or not 1 <= replications <= 10_000:
-        raise ScenarioError(complaint("replications", replications, "1..10000"))
     if jobs is not None and (not _is_whole(jobs) or jobs < 1):
         raise ScenarioError(complaint("jobs", jobs, "1 or more"))
-    check_seed(seed)
+    plan = Plan(
+        replications=replications, precision=_as_share(precision), vary=varied(vary, scenario.population), seed=seed,
+        most=most,
+    )  # fmt: skip
     if messages is not None and scenario.workload.trace is not None:
         raise ScenarioError(complaint("messages", messages, "none beside a trace, which says what is sent"))
     if messages is not None:
         scenario = replace(scenario, workload=scenario.workload.total(messages, scenario.days))
-    runs = _Runs(scenario, seed, replications)
-    totals = run_all(runs.jobs(), len(CASES) * replications, workers=jobs, progress=progress)
+    runs = _Runs(scenario, plan, jobs, progress)
+    found = replicate(plan, runs)
     places = [_RUN_ORDER.index(case) for case in CASES]
-    by_case = [totals[i :: len(CASES)] for i in places]
-    vary = CHANCE if scenario.population.drawn_by is None else CHANCE_AND_POPULATION
+    by_case = tuple(tuple(totals[i] for totals in found.results) for i in places)
+    hashes = [runs.hashes[r * len(CASES) + i] for r in range(len(found.results)) for i in places]
+    return ModesResult(scenario, by_case, _record(scenario, found, hashes))
+
+
+def _record(scenario: Scenario, found: Replicated[Totals], hashes: list[str]) -> dict[str, Any]:
+    """Return what was run, and how precise it is where a precision was wanted."""
+    plan = found.plan
     meta = {
-        "seed": seed,
-        "replications": replications,
-        "vary": vary,
+        "seed": plan.seed,
+        "replications": len(found.results),
+        "vary": plan.vary.label,
         "population": scenario.population.name,
         "population_seed": scenario.population.seed,
         "population_hash": scenario.population.hash,
@@ -116,11 +133,25 @@ def modes(
         "domains": len(scenario.population.domains),
         "days": scenario.days,
         "policy_hash": scenario.policy.hash,
-        "world_hashes": [runs.hashes[r * len(CASES) + i] for r in range(replications) for i in places],
+        "world_hashes": hashes,
         "sender": scenario.sender,
         "version": __version__,
     }
-    return ModesResult(scenario, tuple(tuple(rows) for rows in by_case), meta)
+    if scenario.population.evidence is not None:
+        meta["population_evidence"] = scenario.population.evidence
+    if plan.precision is not None and found.half_width is not None:
+        points = {"precision_points": round(plan.precision * 100, 9), "half_width_points": found.half_width * 100}
+        meta |= points | {"precision_reached": found.reached}
+    return meta
+
+
+def _as_share(points: float | None) -> float | None:
+    if points is None:
+        return None
+    given: object = points
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < points <= 50:
+        raise ScenarioError(complaint("precision", points, f"a number above 0 and up to 50, {_POINTS}"))
+    return points / 100
 
 
 def _is_whole(value: object) -> bool:
@@ -132,20 +163,32 @@ class _Runs:
     """Every World of the study: replication by replication, so that each population is drawn once."""
 
     scenario: Scenario
-    seed: int
-    replications: int
+    plan: Plan
+    workers: int | None
+    progress: RunsProgress | None
     hashes: list[str] = field(default_factory=list)
 
-    def jobs(self) -> Iterator[Job]:
-        for replication in range(self.replications):
-            drawn = self.scenario.population
-            if replication:
-                drawn = drawn.redrawn(replication_seed(drawn.seed, replication))
+    def __call__(self, numbers: Sequence[int]) -> list[Totals]:
+        """Return the totals of each replication, by case in `_RUN_ORDER`."""
+        before, count, cases = len(self.hashes), len(numbers) * len(CASES), len(CASES)
+        told = self.progress
+
+        def tell(done: int, of: int) -> None:
+            if told is not None:
+                told(before + done, before + of)
+
+        totals = run_all(self._jobs(numbers), count, workers=self.workers, progress=tell)
+        return [tuple(totals[i : i + cases]) for i in range(0, count, cases)]
+
+    def _jobs(self, numbers: Sequence[int]) -> Iterator[Job]:
+        for number in numbers:
+            scenario, seed = self.plan.replication(self.scenario, number)
+            drawn = scenario.population
             population = {False: without_cn_ptr(drawn), True: with_cn_ptr(drawn)}
             for case in _RUN_ORDER:
-                world = compile_world(case_of(replace(self.scenario, population=population[case.cn_is_ptr]), case))
+                world = compile_world(case_of(replace(scenario, population=population[case.cn_is_ptr]), case))
                 self.hashes.append(world.hash)
-                yield world, replication_seed(self.seed, replication)
+                yield world, seed
 
 
 def case_of(scenario: Scenario, case: Case) -> Scenario:
@@ -166,6 +209,10 @@ def without_cn_ptr(population: Population) -> Population:
     return population.with_(backends={"cn_ptr": False}) if population.backends["cn_ptr"].any() else population
 
 
+def _told(found: OrderInterval) -> tuple[float, ...]:
+    return found.value, found.low, found.high, found.level, found.n, found.needed
+
+
 @dataclass(frozen=True, eq=False)
 class ModesResult:
     """What became of the mail under each setting.
@@ -178,7 +225,7 @@ class ModesResult:
     """
 
     scenario: Scenario
-    totals: tuple[tuple[dict[str, Any], ...], ...]
+    totals: tuple[Totals, ...]
     meta: dict[str, Any]
 
     @cached_property
@@ -203,6 +250,42 @@ class ModesResult:
             row |= {f"{fate.key}_share": by_fate.loc[fate.label, "share"] for fate in fates}
             rows.append(row | part.iloc[0][["deferred_share", "delay_p50_s", "delay_p95_s", "delay_p99_s"]].to_dict())
         return pd.DataFrame(rows)
+
+    def delays(self, level: float = 0.95) -> pd.DataFrame:
+        """Return the median over replications of each run's delay percentiles, with an interval by order statistics.
+
+        The percentiles of `frame` are those of all mail together. Delays within a run depend on each other, so no
+        interval comes from one run; runs do not, so these are the runs' own percentiles. ``low`` and ``high`` are NaN
+        where there are too few replications, fewer than ``needed``; ``level`` is the achieved one.
+        """
+        import pandas as pd
+
+        columns = ("setting", "reading", "delay", "median_s", "low_s", "high_s", "level", "replications", "needed")
+        rows = [
+            (case.setting.label, case.reading, delay, *_told(order_statistic_interval(values, 0.5, level)))
+            for case, runs in zip(CASES, self.totals, strict=True)
+            for delay in DELAYS[1:4]
+            for values in [[run[delay] for run in runs]]
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def spread(self, level: float = 0.9) -> pd.DataFrame:
+        """Return how far single replications lie apart: the range in which one more would lie, share by share.
+
+        The intervals of `frame` are those of means, and narrow as replications are added; this range does not. With
+        ``vary`` it is what another day, population or reading of the evidence could bring. NaN with fewer than
+        ``needed`` replications.
+        """
+        import pandas as pd
+
+        columns = ("setting", "reading", "fate", "median", "low", "high", "level", "replications", "needed")
+        rows = [
+            (case.setting.label, case.reading, fate.label, *_told(prediction_interval(values, level)))
+            for case, runs in zip(CASES, self.totals, strict=True)
+            for fate in Fate
+            for values in [[run[f"{fate.key}_share"] for run in runs]]
+        ]
+        return pd.DataFrame(rows, columns=columns)
 
     def expected(self) -> pd.DataFrame:
         """Return what one pass comes to, without a clock: by setting and reading, of mail and of domains.
@@ -251,12 +334,26 @@ class ModesResult:
         return findings.caption(
             n=meta["replications"],
             vary=meta["vary"],
+            precise=self._precise(),
             seed=meta["seed"],
             population=meta["population"],
             weighting=meta["weighting"],
             messages=round(sum(injected) / len(injected)),
             domains=meta["domains"],
         )
+
+    def repeated(self) -> str:
+        """Return how often it was repeated, what varied, how precise the means are, how far single runs lie apart."""
+        meta = self.meta
+        told = findings.caption(n=meta["replications"], vary=meta["vary"], precise=self._precise())
+        return f"{told} {findings.spread(self.spread())}".strip()
+
+    def _precise(self) -> str | None:
+        meta = self.meta
+        if "precision_points" not in meta:
+            return None
+        wanted, half_width = meta["precision_points"], meta["half_width_points"]
+        return findings.precision(half_width, wanted, _POINTS, reached=meta["precision_reached"])
 
     def figure(self) -> Figure:
         """Draw the main chart."""

@@ -10,12 +10,15 @@ import numpy as np
 
 from sim.terms import Chain, Dns
 from sim.world.draw import Float, Int64
-from sim.world.figures import CHECK, Figure, Figures
+from sim.world.figures import CHECK, RANGE_COLUMNS, Figure, Figures
 from sim.world.operators import HOSTER, OWN, PROVIDER, Bool, Destinations, Operators
 from sim.world.states import EXPIRED, MATCH, MISMATCH, NONE, SELF_SIGNED, UNKNOWN_ISSUER, VERSION_SHARES, States
 
-ACCOUNT_COLUMNS = ("parameter", "role", "value", "achieved", "unit", "weighting", "status", "source", "note")
-GIVEN = "given"
+ACCOUNT_COLUMNS = (
+    *("parameter", "role", "value", "achieved", "unit", "weighting", "status", "source", "note"),
+    *("low", "high", "range"),
+)
+GIVEN, DRAWN = "given", "drawn"
 _SHARE_OFF = 0.005
 
 
@@ -126,10 +129,20 @@ def account_rows(
         if parameter.startswith(CHECK) or figure.unit in ("text", "weighting") or figure.value is None:
             continue
         achieved = _ACHIEVED[parameter](drawn) if parameter in _ACHIEVED else float("nan")
-        rows.append(_row(figure, "input", achieved, given=parameter in figures.given))
+        status = GIVEN if parameter in figures.given else DRAWN if parameter in figures.drawn else figure.status
+        rows.append(_row(figure, "input", achieved, status))
+    inputs = len(rows)
     rows += _provider_rows(figures, drawn)
-    rows += [_row(f, "check", _CHECKS[f.parameter](drawn), given=False) for f in figures.checks()]
-    return rows + _views(drawn)
+    rows += [_row(f, "check", _CHECKS[f.parameter](drawn), f.status) for f in figures.checks()]
+    return rows + _evidence(figures, inputs) + _views(drawn)
+
+
+def _evidence(figures: Figures, inputs: int) -> list[dict[str, Any]]:
+    """Count the input figures that a redrawn evidence would move, and those it takes as exactly known."""
+    ranged = len(figures.ranged())
+    common = {"role": "evidence", "unit": "count", "source": "data/populations"}
+    counts = (("figures with a range", ranged), ("figures without a range", inputs - ranged))
+    return [{"parameter": name, "value": float(value), **common} for name, value in counts]
 
 
 def _views(drawn: Drawn) -> list[dict[str, Any]]:
@@ -144,16 +157,18 @@ def _views(drawn: Drawn) -> list[dict[str, Any]]:
             ("domain", drawn.of_domains(by_operator, once)),
             ("mx", drawn.of_hosts(by_operator)),
         )
-        common = {"role": "view", "unit": "share", "status": "drawn", "source": "this population"}
+        common = {"role": "view", "unit": "share", "status": DRAWN, "source": "this population"}
         rows += [{"parameter": fact, "weighting": w, "achieved": share, **common} for w, share in shares]
     return rows
 
 
-def _row(figure: Figure, role: str, achieved: float, *, given: bool) -> dict[str, Any]:
-    note = figure.note
+def _row(figure: Figure, role: str, achieved: float, status: str) -> dict[str, Any]:
+    note, source = figure.note, figure.source
     value = float(figure.value or 0.0)
-    if given:
-        note = f"given by the caller; the preset's own: {figure.status}, {figure.source}"
+    if status == GIVEN:
+        note, source = f"given by the caller; the preset's own: {figure.status}, {figure.source}", "the caller"
+    if status == DRAWN:
+        note, source = f"drawn in its range; the preset's own: {figure.status}, {figure.source}", "this population"
     if role == "input" and figure.unit == "share" and abs(achieved - value) > _SHARE_OFF:
         note = f"not reached: the named head, or too few domains, leave no room. {note}"
     return {
@@ -163,9 +178,10 @@ def _row(figure: Figure, role: str, achieved: float, *, given: bool) -> dict[str
         "achieved": achieved,
         "unit": figure.unit,
         "weighting": figure.weighting,
-        "status": GIVEN if given else figure.status,
-        "source": "the caller" if given else figure.source,
+        "status": status,
+        "source": source,
         "note": note,
+        **({} if status == GIVEN or figure.low is None else {name: getattr(figure, name) for name in RANGE_COLUMNS}),
     }
 
 

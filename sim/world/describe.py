@@ -26,11 +26,12 @@ def render(page: str) -> str:
 
 def figures_table(figures: Iterable[Figure]) -> str:
     """Return figures as a Markdown table."""
-    head = ("parameter", "value", "unit", "k of n", "weighting", "status", "source", "note")
+    head = ("parameter", "value", "range", "unit", "k of n", "weighting", "status", "source", "note")
     rows = [
         (
             f"`{f.parameter}`",
             "not used" if f.value is None else f"{f.value:g}" if isinstance(f.value, float) else f.value,
+            "" if f.low is None else f"{f.low:g} to {f.high:g} ({f.range})",
             f.unit,
             f"{f.k:,} of {f.n:,}" if f.k is not None and f.n is not None else "",
             f.weighting,

@@ -1,7 +1,8 @@
 """Read ``data/populations/``: every figure of a preset with its unit, weighting, source and status.
 
 A preset is a chain of files: its own, then the ``base`` it names, down to ``common.csv``. The nearest file wins, so a
-figure stands in one place. ``<preset>-providers.csv`` states the named provider types.
+figure stands in one place. ``<preset>-providers.csv`` states the named provider types. A figure that is not exactly
+known can have a range, `low` to `high`, and `range` says what that rests on (``docs/decisions/evidence.md``).
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ from typing import Final
 from sim.data import data_root
 from sim.errors import PopulationError, complaint
 from sim.terms import Chain, TlsVersion
+from sim.world.draw import Chance, name_keys
 
 COLUMNS: Final = ("parameter", "value", "unit", "k", "n", "weighting", "source", "status", "note")
+#: Columns that may follow: the range in which the figure is drawn when the evidence varies.
+RANGE_COLUMNS: Final = ("low", "high", "range")
+#: What a range rests on: a published interval; the rounding of a published figure; sources that disagree; k of n taken
+#: as a sample; nothing published.
+RANGES: Final = ("published", "rounding", "sources", "sample", "assumed")
 PROVIDER_COLUMNS: Final = (
     *("provider", "consumer_domains", "rank", "hosted_share", "starttls", "chain", "names_mx", "mx_preferences"),
     *("backends", "tls_version", "accept_median_s", "share_source", "share_status", "behaviour_source"),
@@ -27,7 +34,7 @@ PROVIDER_COLUMNS: Final = (
 STATUSES: Final = ("measured", "inferred", "assumed")
 WEIGHTINGS: Final = ("message", "domain", "mx", "provider")
 #: Unit -> lowest and highest value. Text units take none.
-_RANGES: Final[dict[str, tuple[float, float]]] = {
+_BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "share": (0.0, 1.0),
     "probability": (0.0, 1.0),
     "ratio": (0.0, math.inf),
@@ -42,6 +49,7 @@ _RANGES: Final[dict[str, tuple[float, float]]] = {
     "year": (1982.0, 2100.0),
 }
 _TEXT_UNITS: Final = ("preset", "text", "weighting")
+_WHOLE: Final = ("count", "year")
 CHECK: Final = "check_"
 #: Shares that exclude each other and sum to 1. Changing some rescales the others in proportion.
 EXCLUSIVE: Final[tuple[tuple[str, ...], ...]] = (
@@ -55,7 +63,7 @@ _ROUNDING: Final = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of a figures file. ``value`` None means the figure is not used."""
+    """One row of a figures file. ``value`` None means the figure is not used; ``low`` None, that it has no range."""
 
     parameter: str
     value: float | str | None
@@ -68,6 +76,9 @@ class Figure:
     note: str
     file: str
     line: int
+    low: float | None = None
+    high: float | None = None
+    range: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +125,7 @@ class Figures:
     figures : parameter -> figure.
     providers : named provider types.
     given : parameters changed by the caller.
+    drawn : parameters drawn in their ranges.
     """
 
     preset: str
@@ -121,6 +133,7 @@ class Figures:
     figures: Mapping[str, Figure]
     providers: tuple[Provider, ...]
     given: frozenset[str] = frozenset()
+    drawn: frozenset[str] = frozenset()
 
     def number(self, parameter: str) -> float:
         """Return a figure that must be there."""
@@ -154,15 +167,41 @@ class Figures:
         PopulationError
             For a parameter that does not exist, a value out of range, or exclusive shares above 1.
         """
-        figures = dict(self.figures)
-        for parameter, value in given.items():
+        for parameter in given:
             if parameter not in self.settable():
                 raise PopulationError(complaint("parameter", parameter, sorted(self.settable())))
+        return replace(self, figures=self._with(given), given=frozenset(given))
+
+    def ranged(self) -> list[Figure]:
+        """Return the figures to draw when the evidence varies: those with a range that the caller left alone.
+
+        Where the caller has changed one of several exclusive shares, the split is the caller's: none of them is drawn.
+        """
+        taken = {p for group in EXCLUSIVE if self.given & set(group) for p in group} | self.given
+        used = (self.figures[p] for p in self.settable() if p not in taken)
+        return [f for f in used if f.value is not None and f.low is not None]
+
+    def redrawn(self, seed: int) -> Figures:
+        """Return the figures with every ranged one drawn uniformly in its range; exclusive shares still sum to 1.
+
+        A draw is keyed by the seed, the family of presets and the figure's name: no figure moves another's draw.
+        """
+        ranged = self.ranged()
+        uniform = Chance(seed, self.family).uniform(name_keys([f.parameter for f in ranged]), "evidence")
+        values = {
+            f.parameter: (f.low or 0.0) + u * ((f.high or 0.0) - (f.low or 0.0))
+            for f, u in zip(ranged, uniform.tolist(), strict=True)
+        }
+        return replace(self, figures=self._with(values), drawn=frozenset(values))
+
+    def _with(self, values: Mapping[str, float | None]) -> dict[str, Figure]:
+        figures = dict(self.figures)
+        for parameter, value in values.items():
             figures[parameter] = replace(figures[parameter], value=_checked(figures[parameter], value))
         for group in EXCLUSIVE:
-            if given.keys() & set(group):
-                _rescale(figures, group, given.keys() & set(group))
-        return replace(self, figures=figures, given=frozenset(given))
+            if stated := values.keys() & set(group):
+                _rescale(figures, group, stated)
+        return figures
 
 
 def preset_names() -> tuple[str, ...]:
@@ -192,6 +231,7 @@ def load(preset: str) -> Figures:
         total = math.fsum(figures.number(p) for p in group)
         if abs(total - 1) > _ROUNDING:
             raise PopulationError(f"{preset}: {', '.join(group)} sum to {total:g}; allowed: 1")
+        _check_rest(preset, [figures.figures[p] for p in group])
     return figures
 
 
@@ -210,7 +250,7 @@ def read_figures(path: Path) -> dict[str, Figure]:
         Naming file and line of a row that is no figure.
     """
     figures: dict[str, Figure] = {}
-    for line, row in _rows(path, COLUMNS):
+    for line, row in _rows(path, COLUMNS, RANGE_COLUMNS):
         if row["parameter"] in figures:
             raise PopulationError(complaint("parameter", row["parameter"], "each once", file=path.name, line=line))
         figures[row["parameter"]] = _figure(row, path, line)
@@ -243,18 +283,18 @@ def _folder() -> Path:
     return data_root() / "populations"
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+def _rows(path: Path, columns: tuple[str, ...], more: tuple[str, ...] = ()) -> list[tuple[int, dict[str, str]]]:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         header = tuple(next(reader, ()))
-        if header != columns:
+        if header not in (columns, columns + more):
             raise PopulationError(complaint("header", ",".join(header), ",".join(columns), file=path.name, line=1))
         rows = []
         for cells in reader:
-            if len(cells) != len(columns):
-                allowed = f"{len(columns)} cells"
+            if len(cells) != len(header):
+                allowed = f"{len(header)} cells"
                 raise PopulationError(complaint("row", ",".join(cells), allowed, file=path.name, line=reader.line_num))
-            rows.append((reader.line_num, dict(zip(columns, cells, strict=True))))
+            rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
     return rows
 
 
@@ -275,8 +315,8 @@ def _figure(row: Mapping[str, str], path: Path, line: int) -> Figure:
     )
     if unit in _TEXT_UNITS:
         return replace(figure, value=row["value"])
-    if unit not in _RANGES:
-        raise PopulationError(complaint("unit", unit, (*_RANGES, *_TEXT_UNITS), file=path.name, line=line))
+    if unit not in _BOUNDS:
+        raise PopulationError(complaint("unit", unit, (*_BOUNDS, *_TEXT_UNITS), file=path.name, line=line))
     if unit != "year":
         for column, allowed in (("status", STATUSES), ("weighting", WEIGHTINGS)):
             if row[column] not in allowed:
@@ -285,17 +325,44 @@ def _figure(row: Mapping[str, str], path: Path, line: int) -> Figure:
         value = float(row["value"]) if row["value"] else None
     except ValueError as fault:
         raise PopulationError(complaint("value", row["value"], "a number", file=path.name, line=line)) from fault
-    return replace(figure, value=_checked(figure, value))
+    figure = replace(figure, value=_checked(figure, value))
+    return _with_range(figure, row) if any(row.get(column) for column in RANGE_COLUMNS) else figure
+
+
+def _with_range(figure: Figure, row: Mapping[str, str]) -> Figure:
+    """Return a figure with its range, which holds its value; a number of things has none."""
+    if row["range"] not in RANGES:
+        raise PopulationError(complaint("range", row["range"], RANGES, file=figure.file, line=figure.line))
+    lowest, highest = _BOUNDS[figure.unit]
+    try:
+        low, high = float(row["low"]), float(row["high"])
+    except ValueError:
+        low, high = math.nan, math.nan
+    value = math.nan if figure.value is None else float(figure.value)
+    if figure.unit in _WHOLE or not lowest <= low <= value <= high <= highest:
+        field, wrong = f"{figure.parameter}, range", f"{row['low']} to {row['high']}"
+        allowed = f"low <= value <= high, {lowest:g}..{highest:g}; none for a figure that is not used or a whole number"
+        raise PopulationError(complaint(field, wrong, allowed, file=figure.file, line=figure.line))
+    return replace(figure, low=low, high=high, range=row["range"])
+
+
+def _check_rest(preset: str, group: list[Figure]) -> None:
+    """Refuse ranges of exclusive shares that leave nothing, or nobody, to take the rest."""
+    highest = math.fsum(f.high for f in group if f.high is not None)
+    rest = math.fsum(float(f.value or 0) for f in group if f.high is None)
+    if any(f.high is not None for f in group) and (highest > 1 or not rest):
+        names = ", ".join(f.parameter for f in group)
+        raise PopulationError(f"{preset}: ranges of {names} reach {highest:g}; allowed: up to 1, one without a range")
 
 
 def _checked(figure: Figure, value: float | None) -> float | None:
     if value is None:
         return None
-    low, high = _RANGES[figure.unit]
+    low, high = _BOUNDS[figure.unit]
     allowed = f"a number, {low:g}..{high:g} ({figure.unit})"
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PopulationError(complaint(figure.parameter, value, allowed))
-    whole = figure.unit in ("count", "year")
+    whole = figure.unit in _WHOLE
     if not low <= value <= high or (whole and value != int(value)):
         raise PopulationError(complaint(figure.parameter, value, f"{allowed}{', whole' if whole else ''}"))
     return float(value)

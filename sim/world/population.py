@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from sim.errors import PopulationError, complaint
 from sim.world import columns
 from sim.world.account import ACCOUNT_COLUMNS, GIVEN
-from sim.world.figures import load, preset_names
-from sim.world.presets import Built, build, build_preset
+from sim.world.figures import preset_names
+from sim.world.presets import Built, build, build_preset, figures_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sim.world.destinations_csv import Listed
+
 DEFAULT_BEHAVIOUR = "2020s-web"
+#: Draws a population again: under the seed of the drawing, and of the evidence (None: the figures as they stand).
+Redraw = Callable[[int, int | None], "Population"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +44,11 @@ class Population:
         san_present, san_mx, cn_mx, san_ptr, cn_ptr.
     routes : (domain, MX host) in domain order, preference ascending: domain, host (row numbers), preference,
         stripped (the path removes STARTTLS, persistently), san_domain, cn_domain (certificate names the domain).
-    account : the figures used: parameter, role (input, provider, check, view, file), value, achieved, unit, weighting,
-        status (measured, inferred, assumed, given, drawn), source, note.
+    account : the figures used: parameter, role (input, provider, check, view, evidence, file), value, achieved, unit,
+        weighting, status (measured, inferred, assumed, given, drawn), source, note, low, high, range (its reason).
     messages_are_counts : whether ``messages`` are messages a day, and not only weights.
-    drawn_by : how to draw it again under another seed; None where nothing was drawn, or columns were replaced since.
+    evidence : seed under which its figures were drawn in their ranges; None where they are taken as they stand.
+    drawn_by : how to draw it again under other seeds; None where nothing was drawn, or columns were replaced since.
 
     Examples
     --------
@@ -62,7 +67,8 @@ class Population:
     routes: pd.DataFrame
     account: pd.DataFrame
     messages_are_counts: bool = False
-    drawn_by: Callable[[int], Population] | None = None
+    evidence: int | None = None
+    drawn_by: Redraw | None = None
 
     def __post_init__(self) -> None:
         for frame in columns.FRAMES:
@@ -86,12 +92,15 @@ class Population:
         PopulationError
             For an unknown preset or parameter (with the nearest one), a value out of range, or no domains.
         """
-        built = build_preset(name, domains=domains, seed=seed, given=overrides)
+        return cls._of_preset(name, domains, overrides, seed, None)
 
-        def draw(other: int) -> Population:
-            return cls.preset(name, domains=domains, seed=other, **overrides)
-
-        return cls._of(built, name=name, seed=seed, drawn_by=draw)
+    @classmethod
+    def _of_preset(
+        cls, name: str, domains: int, overrides: Mapping[str, float | None], seed: int, evidence: int | None
+    ) -> Self:
+        built = build_preset(name, domains=domains, seed=seed, given=overrides, evidence=evidence)
+        draw = partial(cls._of_preset, name, domains, overrides)
+        return cls._of(built, name=name, seed=seed, evidence=evidence, drawn_by=draw)
 
     def __repr__(self) -> str:
         return (
@@ -132,15 +141,16 @@ class Population:
         """
         from sim.world.destinations_csv import read_destinations
 
-        figures = load(preset).changed(overrides)
-        listed = read_destinations(path)
-        built = build(figures, listed.domains, listed.messages, seed=seed)
+        return cls._of_list(read_destinations(path), preset, overrides, seed, None)
+
+    @classmethod
+    def _of_list(
+        cls, listed: Listed, preset: str, overrides: Mapping[str, float | None], seed: int, evidence: int | None
+    ) -> Self:
+        built = build(figures_of(preset, overrides, evidence), listed.domains, listed.messages, seed=seed)
         built.account[:0] = listed.account
-
-        def draw(other: int) -> Population:
-            return cls.read_csv(path, preset=preset, seed=other, **overrides)
-
-        return cls._of(built, name=f"{listed.name} (peers as {preset})", seed=seed, drawn_by=draw, counts=True)
+        name, draw = f"{listed.name} (peers as {preset})", partial(cls._of_list, listed, preset, overrides)
+        return cls._of(built, name=name, seed=seed, evidence=evidence, drawn_by=draw, counts=True)
 
     @classmethod
     def custom(cls, specs: Sequence[Mapping[str, Any]], *, name: str = "custom", year: int = 2024) -> Self:
@@ -183,7 +193,7 @@ class Population:
 
     @classmethod
     def _of(
-        cls, built: Built, *, name: str, seed: int, drawn_by: Callable[[int], Population], counts: bool = False
+        cls, built: Built, *, name: str, seed: int, evidence: int | None, drawn_by: Redraw, counts: bool = False
     ) -> Self:
         import pandas as pd
 
@@ -198,12 +208,27 @@ class Population:
             routes=built.routes,
             account=pd.DataFrame(built.account, columns=list(ACCOUNT_COLUMNS)),
             messages_are_counts=counts,
+            evidence=evidence,
             drawn_by=drawn_by,
         )
 
-    def redrawn(self, seed: int) -> Population:
-        """Return the population as another seed draws it; the same one where nothing was drawn."""
-        return self if self.drawn_by is None else self.drawn_by(seed)
+    def redrawn(self, seed: int, evidence: int | None = None) -> Population:
+        """Return the population as another seed draws it; the same one where nothing was drawn.
+
+        Parameters
+        ----------
+        seed : of the drawing.
+        evidence : a seed draws every figure that has a range uniformly in it (``docs/decisions/evidence.md``); None =
+            the figures this population has.
+
+        Examples
+        --------
+        >>> population = Population.preset("2020s-web", domains=100)
+        >>> account = population.redrawn(1, evidence=7).account.set_index("parameter")
+        >>> account.loc["own_strict", "status"], bool(0.5 <= account.loc["own_strict", "value"] <= 0.956)
+        ('drawn', True)
+        """
+        return self if self.drawn_by is None else self.drawn_by(seed, self.evidence if evidence is None else evidence)
 
     @cached_property
     def hash(self) -> str:

@@ -38,7 +38,19 @@ class Built:
     account: list[Columns]
 
 
-def build_preset(preset: str, *, domains: int, seed: int, given: Mapping[str, float | None]) -> Built:
+def figures_of(preset: str, given: Mapping[str, float | None], evidence: int | None = None) -> Figures:
+    """Return a preset's figures, the caller's own put in; with a seed of the evidence the ranged ones drawn."""
+    figures = load(preset).changed(given)
+    if evidence is None:
+        return figures
+    if not is_whole(evidence):
+        raise PopulationError(complaint("evidence", evidence, "None, or a seed: a whole number"))
+    return figures.redrawn(evidence)
+
+
+def build_preset(
+    preset: str, *, domains: int, seed: int, given: Mapping[str, float | None], evidence: int | None = None
+) -> Built:
     """Build a preset over its own invented destinations.
 
     Mail falls by a Zipf law over ranks 1 to ``domains``; the weights sum to 1.
@@ -48,7 +60,7 @@ def build_preset(preset: str, *, domains: int, seed: int, given: Mapping[str, fl
     PopulationError
         For an unknown preset or parameter, a value out of range, or fewer than one domain.
     """
-    figures = load(preset).changed(given)
+    figures = figures_of(preset, given, evidence)
     if not is_whole(domains) or not 1 <= domains <= _MOST_DOMAINS:
         raise PopulationError(complaint("domains", domains, f"a whole number, 1..{_MOST_DOMAINS}"))
     mail = np.arange(1, domains + 1, dtype=np.float64) ** -figures.number("zipf_exponent")

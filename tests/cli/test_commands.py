@@ -78,6 +78,25 @@ def test_modes_as_json_is_one_document_with_the_frames(scenario: Path) -> None:
     assert {row["fate"] for row in told["frame"]} > {"in clear", "bounced"}
 
 
+def test_modes_runs_to_a_precision_over_what_varies(tmp_path: Path) -> None:
+    scenario = tmp_path / "s.toml"
+    scenario.write_text('vary = "chance"\nprecision = 0.001\n[population]\ndomains = 5\n[workload]\nmessages = 10\n')
+    asked = ("--jobs", "1")
+    evidence = ("--vary", "chance, population and evidence", "--precision", "20")
+    text = flat(printed("modes", str(scenario), *asked, *evidence))
+    once = "20 replications, chance, population and evidence varied, 95 % intervals; the widest interval is ±"
+    assert text.count(once) == 2
+    assert text.count("percentage points, wanted: ±20") == 2
+    told = document("modes", str(scenario), *asked, "--most", "20")
+    assert "20 replications, chance varied" in told["caption"]
+    assert "wanted: ±0.001, which was not reached" in told["caption"]
+    assert told["meta"]["precision_reached"] is False
+    assert {row["delay"] for row in told["delays"]} == {"delay_p50_s", "delay_p95_s", "delay_p99_s"}
+    told = document("modes", str(scenario), *asked, "--replications", "2")
+    assert told["meta"]["replications"] == 2
+    assert told["meta"]["vary"] == "chance"
+
+
 def test_modes_takes_own_destinations_and_a_policy(tmp_path: Path) -> None:
     mine = tmp_path / "mine.csv"
     mine.write_text("domain,messages\na.example,30\nb.example,20\n")

@@ -80,6 +80,10 @@ BAD = [
     (("capacity", "small.toml", "--csv", "x.csv"), "--csv = 'x.csv'; allowed: not beside a scenario file", ""),
     (("check",), "Missing argument 'FILE' (see 'tlssim check --help')", ""),
     (("chekc",), "No such command 'chekc'", ""),
+    (("modes", "--vary", "evidense"), "--vary = 'evidense'; allowed: chance", "Did you mean 'evidence'?"),
+    (("modes", "--precision", "60"), "--precision = '60'; allowed: 0.001 to 50", ""),
+    (("modes", "--precision", "1", "--replications", "5"), "--precision = 1.0; allowed: not beside --replications", ""),
+    (("modes", "--most", "30"), "--most = 30; allowed: only beside a precision", ""),
     (("modes", "--seeed", "1"), "--seeed", "--seed"),
     ((), "no command; 'tlssim --help' lists them", ""),
 ]

@@ -20,7 +20,8 @@ from sim.formats.toml_lines import key_lines, line_of
 from sim.formats.trace_file import read_trace
 from sim.policy.profiles.esa import Switches
 from sim.scenario import SENDERS, DeliverySwitches
-from sim.terms import Setting, TlsVersion
+from sim.studies.replications import Plan, varied
+from sim.terms import Setting, TlsVersion, Vary
 from sim.world.shapes import Recipients, Sizes
 from tests.repository.tree import ROOT
 
@@ -57,6 +58,7 @@ def test_the_example_of_the_manual_is_read_as_it_says() -> None:
     (text,) = re.findall(r"^```toml\n(.*?)^```$", MANUAL.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     file = parsed(text)
     assert file.replications == 5
+    assert file.vary == "chance and population"
     assert file.scenario.minimum_tls == TlsVersion.TLS_1_2
     assert file.scenario.switches == Switches(pv_after_220="fail")
     assert file.scenario.delivery == DeliverySwitches()
@@ -70,6 +72,15 @@ def test_the_tables_of_the_manual_are_those_of_the_reader() -> None:
     page = MANUAL.read_text(encoding="utf-8")
     assert render(page) == page, "run: python -m sim.formats.scenario_keys docs/scenario-file.md"
     assert set(re.findall(r"<!-- keys (\S+) -->", page)) == set(SECTIONS)
+
+
+def test_a_file_says_what_varies_and_how_precise_it_shall_be() -> None:
+    file = parsed(f'vary = "chance, population and evidence"\nprecision = 0.5\n{MAIL}')
+    assert (file.vary, file.precision, file.replications) == ("chance, population and evidence", 0.5, None)
+    assert SECTIONS["top"]["vary"].allowed == tuple(Vary.spellings())
+    for label in SECTIONS["top"]["vary"].allowed:
+        assert varied(label, file.scenario.population).label == label
+    Plan(precision=file.precision, vary=varied(file.vary, file.scenario.population))
 
 
 def test_keys_are_those_of_the_classes_they_set() -> None:
@@ -161,6 +172,9 @@ BAD = [
     ("sender = 'exim'\n", "s.toml:1: sender = 'exim'; allowed: esa", ""),
     ("minimum_tls = 'TLSv12'\n", "s.toml:1: minimum_tls = 'TLSv12'", "Did you mean 'TLSv1.2'?"),
     ("engine = 'simpy'\n", "s.toml:1: engine = 'simpy'; allowed: auto, reference", ""),
+    ("vary = 'chance, evidence'\n", "s.toml:1: vary = 'chance, evidence'", "Did you mean 'chance and evidence'?"),
+    ("precision = 0\n", "s.toml:1: precision = 0; allowed: more than 0, up to 50", ""),
+    (f"replications = 5\nprecision = 1\n{MAIL}", "s.toml:2: precision = 1.0; allowed: not beside replications", ""),
     (f"until_h = 1\nuntil_s = 3600\n{MAIL}", "s.toml:2: until_s = 3600.0; allowed: once", ""),
     ("days = 1\ndays = 2\n", "s.toml:2: no TOML", ""),
     ("[workload\n", "s.toml:1: no TOML", ""),

@@ -245,7 +245,7 @@ def test_a_head_that_exceeds_a_figure_is_reported() -> None:
 def test_every_figure_has_its_source_status_and_weighting() -> None:
     for preset in PRESETS:
         account = Population.preset(preset, domains=50).account
-        rest = account[(account["unit"] != "year") & (account["role"] != "view")]
+        rest = account[(account["unit"] != "year") & ~account["role"].isin(["view", "evidence"])]
         assert set(rest["status"]) <= {"measured", "inferred", "assumed"}
         assert set(rest["weighting"]) <= {"message", "domain", "mx", "provider"}
         assert (rest["source"].str.len() > 0).all()
