@@ -21,6 +21,7 @@ from sim.cli.options import (
     scenario_argument,
     scenario_of,
     seed_option,
+    vary_option,
 )
 from sim.cli.output import Output, progress
 from sim.cli.text import Column, count, rows_of, say, say_json, seconds, share, table, wrapped
@@ -70,10 +71,8 @@ LIMITS_LEGEND = (
 @policy_option
 @profiles_option
 @seed_option
-@number_option("--replications", 1, 10_000, "Runs with chance and population redrawn.  [default: 5]")
-@click.option(
-    "--keep-population", is_flag=True, help="Redraw chance alone: the same peers behave the same in every run."
-)
+@number_option("--replications", 1, 10_000, "Runs that draw anew what varies.  [default: 5]")
+@vary_option
 @click.option(
     "--for",
     "target",
@@ -91,7 +90,7 @@ LIMITS_LEGEND = (
 @out_option
 def capacity_command(
     replications: int | None,
-    keep_population: bool,
+    vary: str | None,
     target: str | None,
     percentile: float | None,
     within_s: float | None,
@@ -121,12 +120,12 @@ def capacity_command(
         with progress() as line:
             result = capacity(
                 file.scenario,
-                replications=replications or file.replications or 5,
+                replications=replications or file.replications,
                 seed=file.seed,
                 percentile=0.95 if percentile is None else percentile / 100,
                 within_s=300.0 if within_s is None else within_s,
                 find_concurrency=False if no_concurrency else target or True,
-                vary="chance" if keep_population else None,
+                vary=vary or file.vary,
                 jobs=jobs,
                 progress=lambda done, of: line.show(done / of, f"{done} of at most {of} runs"),
             )

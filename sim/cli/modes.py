@@ -10,22 +10,23 @@ import click
 
 from sim.cli.account import account_counts, account_sentence
 from sim.cli.options import (
+    amount_of,
     json_option,
     mail_options,
+    most_option,
     number_option,
-    one_of,
     out_option,
     policy_option,
     population_options,
+    precision_option,
     profiles_option,
     scenario_argument,
     scenario_of,
     seed_option,
+    vary_option,
 )
 from sim.cli.output import Output, progress
 from sim.cli.text import Column, rows_of, say, say_json, seconds, share, table, wrapped
-from sim.errors import ScenarioError, complaint
-from sim.terms import Vary
 
 if TYPE_CHECKING:
     from sim.formats.scenario_file import ScenarioFile
@@ -58,21 +59,9 @@ _WIDE = 2.0
 @profiles_option
 @seed_option
 @number_option("--replications", 1, 10_000, "Runs that draw anew what varies.  [default: 5]")
-@click.option(
-    "--vary",
-    metavar="WHAT",
-    callback=one_of(*Vary.spellings()),
-    help='"chance", "chance and population" or "chance, population and evidence".  [default: chance, and the '
-    "population where one is drawn]",
-)
-@number_option(
-    "--precision",
-    0.001,
-    50,
-    "Instead of a number: runs until every share is known to plus or minus N percentage points, 20 at least.",
-    whole=False,
-)
-@number_option("--most", 20, 10_000, "Replications at which --precision gives up.  [default: 200]")
+@vary_option
+@precision_option
+@most_option
 @number_option("--jobs", 1, 1_024, "Processes.  [default: the processors there are]")
 @json_option
 @out_option
@@ -94,17 +83,11 @@ def modes_command(
     with Output(out) as output:
         file = scenario_of(**world)
         from sim.studies.modes import modes
-        from sim.studies.replications import MOST
 
-        runs, precise = _amount(file, replications, precision)
-        if most is not None and precise is None:
-            raise ScenarioError(complaint("--most", most, "only beside a precision"))
         with progress() as line:
             result = modes(
                 file.scenario,
-                replications=runs,
-                precision=precise,
-                most=most or MOST,
+                **amount_of(file, replications, precision, most),
                 vary=vary or file.vary,
                 seed=file.seed,
                 jobs=jobs,
@@ -147,14 +130,6 @@ def _tell(file: ScenarioFile, result: ModesResult, written: list[Path]) -> None:
     for note in _notes(result):
         say(wrapped(note))
     say(told(written, "--out DIR keeps tables and chart"))
-
-
-def _amount(file: ScenarioFile, replications: int | None, precision: float | None) -> tuple[int | None, float | None]:
-    """Return how many replications there are, or the precision wanted: what the flags say wins over the file."""
-    if replications is not None and precision is not None:
-        raise ScenarioError(complaint("--precision", precision, "not beside --replications, whose number it decides"))
-    said = replications is not None or precision is not None
-    return (replications, precision) if said else (file.replications, file.precision)
 
 
 def p99_sentence(result: ModesResult) -> str:

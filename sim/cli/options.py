@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sim.errors import ScenarioError, complaint
+from sim.terms import Vary
 
 if TYPE_CHECKING:
     from sim.formats.destination_controls import Policy
@@ -60,6 +61,22 @@ def number_option(name: str, low: float, high: float, text: str, *, whole: bool 
 seed_option = number_option("--seed", 0, 2**63 - 1, "Seed of all chance.  [default: the scenario's, or 1]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 out_option = click.option("--out", metavar="DIR", help="Write tables and charts to this folder.")
+#: What the other replications of a study draw anew (`sim.studies.replications.varied`).
+vary_option = click.option(
+    "--vary",
+    metavar="WHAT",
+    callback=one_of(*Vary.spellings()),
+    help='"chance", "chance and population" or "chance, population and evidence".  [default: chance, and the '
+    "population where one is drawn]",
+)
+precision_option = number_option(
+    "--precision",
+    0.001,
+    50,
+    "Instead of a number: runs until every share is known to plus or minus N percentage points, 20 at least.",
+    whole=False,
+)
+most_option = number_option("--most", 20, 10_000, "Replications at which --precision gives up.  [default: 200]")
 strict_option = click.option("--strict", is_flag=True, help="Make an error of what is otherwise guessed or ignored.")
 profiles_option = click.option(
     "--profiles", metavar="FILE", help="Bounce profiles that the policy names, TOML.  [default: Default alone]"
@@ -107,6 +124,26 @@ mail_options = several(
     ),
     number_option("--days", 0.01, 366, "Arrival window in days.  [default: the scenario's, or 1]", whole=False),
 )
+
+
+def amount_of(
+    file: ScenarioFile, replications: int | None, precision: float | None, most: int | None
+) -> dict[str, Any]:
+    """Return the arguments of a study that say how often it is repeated: what the flags say wins over the file.
+
+    Raises
+    ------
+    ScenarioError
+        When both flags are given, or ``--most`` without a precision.
+    """
+    if replications is not None and precision is not None:
+        raise ScenarioError(complaint("--precision", precision, "not beside --replications, whose number it decides"))
+    if replications is None and precision is None:
+        replications, precision = file.replications, file.precision
+    if most is not None and precision is None:
+        raise ScenarioError(complaint("--most", most, "only beside a precision"))
+    found: dict[str, Any] = {"replications": replications, "precision": precision}
+    return found if most is None else found | {"most": most}
 
 
 def scenario_of(

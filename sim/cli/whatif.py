@@ -12,18 +12,21 @@ from sim.cli.account import account_counts, account_sentence
 from sim.cli.caveats import drawn_caveats, verify_caveats
 from sim.cli.modes import policy_file, told
 from sim.cli.options import (
+    amount_of,
     json_option,
     mail_options,
+    most_option,
     number_option,
-    one_of,
     out_option,
     policy_of,
     policy_option,
     population_options,
+    precision_option,
     profiles_option,
     scenario_argument,
     scenario_of,
     seed_option,
+    vary_option,
 )
 from sim.cli.output import Output, progress
 from sim.cli.text import WIDTH, Column, count, counted, rows_of, say, say_json, share, table, wrapped
@@ -36,7 +39,6 @@ if TYPE_CHECKING:
     from sim.studies.whatif_result import WhatIfResult
 
 _MOST = 10
-_VARY = {"both": "chance and population", "chance": "chance"}
 
 
 def _messages(value: Any) -> str:
@@ -112,9 +114,10 @@ _NOTICES_LEGEND = (
 @policy_option
 @profiles_option
 @seed_option
-@number_option("--replications", 1, 10_000, "Pairs of runs, each with other chance.  [default: the scenario's, or 5]")
-@click.option("--vary", metavar="WHAT", callback=one_of(*_VARY),
-              help="What a replication redraws: chance, or both chance and population.  [default: both]")  # fmt: skip
+@number_option("--replications", 1, 10_000, "Pairs of runs that draw anew what varies.  [default: 5]")
+@vary_option
+@precision_option
+@most_option
 @number_option("--jobs", 1, 1_024, "Processes.  [default: the processors there are]")
 @json_option
 @out_option
@@ -125,6 +128,8 @@ def whatif_command(
     sender: str | None,
     replications: int | None,
     vary: str | None,
+    precision: float | None,
+    most: int | None,
     jobs: int | None,
     as_json: bool,
     out: str | None,
@@ -150,7 +155,6 @@ def whatif_command(
         table = None if to_policy is None else _other_table(to_policy, profiles, file.scenario.policy)
         from sim.studies.whatif import whatif
 
-        runs = replications or file.replications or 5
         with progress() as line:
             result = whatif(
                 file.scenario,
@@ -158,9 +162,9 @@ def whatif_command(
                 policy=table,
                 minimum_tls=minimum_tls,
                 sender=sender,
-                replications=runs,
+                **amount_of(file, replications, precision, most),
+                vary=vary or file.vary,
                 seed=file.seed,
-                vary=_VARY[vary or "both"],
                 jobs=jobs,
                 progress=lambda done, of: line.show(done / of, f"{done} of {of} pairs of runs"),
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import numpy as np
 
 from sim.about import __version__
 from sim.delivery.compile import compile_world
-from sim.delivery.simulate import check_seed
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
@@ -25,7 +24,9 @@ from sim.results.qshape import qshape, qshape_text
 from sim.results.records import US_PER_S
 from sim.scenario import Scenario
 from sim.studies.concurrency import Search, offered_load, search
-from sim.studies.runs import RunsProgress, records_of_all, replication_seed
+from sim.studies.replications import Plan, varied
+from sim.studies.runs import RunsProgress, check_jobs, records_of_all
+from sim.terms import Vary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 Events = Sequence[tuple[float, str]]
 
-CHANCE, CHANCE_AND_POPULATION = "chance", "chance and population"
 #: Limits tried at most: the largest, then a search of 1..1000 from a guess.
 _MOST_TRIED = 20
 #: Messages of a search's batch from which on processes of their own are worth starting.
@@ -46,12 +46,12 @@ _POSITIVE = (0.0, np.inf)
 def capacity(
     scenario: Scenario,
     *,
-    replications: int = 5,
+    replications: int | None = None,
     seed: int = 1,
     percentile: float = 0.95,
     within_s: float = 300.0,
     find_concurrency: bool | str = True,
-    vary: str | None = None,
+    vary: str | Vary | None = None,
     jobs: int | None = None,
     progress: RunsProgress | None = None,
 ) -> CapacityResult:
@@ -62,14 +62,13 @@ def capacity(
     Parameters
     ----------
     scenario : run under its own policy.
-    replications : runs; the first has the scenario's population and ``seed``.
+    replications : runs, 5 where nothing is said; the first has the scenario's population and ``seed``.
     seed : of chance.
     percentile, within_s : this share of the mail that arrives in a destination's busiest hour is to be delivered
         within this time; mail the peer refuses for good is left out, mail that lapses is late.
     find_concurrency : whose ``max_host_concurrency`` is sought: True, the destination with the most mail; a domain; a
         provider (each of its domains under the same limit); ``all``; False, nobody's.
-    vary : what the other replications redraw: ``chance``, or ``chance and population``, which is the default where
-        the population was drawn.
+    vary : as for `sim.modes`.
     jobs : processes; None = the processors there are.
     progress : called with (runs that are done, runs in all at most).
 
@@ -78,11 +77,11 @@ def capacity(
     ScenarioError, LimitError
         When an argument is out of range, or a run meets a limit the model does not have.
     """
-    _check(replications, percentile, within_s, jobs)
-    check_seed(seed)
-    vary = _checked_vary(vary, scenario)
-    worlds = list(_worlds(scenario, replications, seed, vary))
-    most = replications * (1 if find_concurrency is False else 1 + _MOST_TRIED)
+    _check(percentile, within_s)
+    check_jobs(jobs)
+    plan = Plan(replications=replications, vary=varied(vary, scenario.population), seed=seed)
+    worlds = list(_worlds(scenario, plan))
+    most = plan.first * (1 if find_concurrency is False else 1 + _MOST_TRIED)
     runner = _Runner(_window_us(scenario), jobs, most, progress)
     loads = runner.run(worlds)
     if not all(len(load.messages) for load in loads):
@@ -92,8 +91,8 @@ def capacity(
         found = search(worlds, loads, find_concurrency, share=percentile, within_s=within_s, run=runner.run)
     meta = {
         "seed": seed,
-        "replications": replications,
-        "vary": vary,
+        "replications": plan.first,
+        "vary": plan.vary.label,
         "percentile": percentile,
         "within_s": within_s,
         "target": None if found is None else found.target.name,
@@ -118,26 +117,11 @@ def _described(scenario: Scenario, worlds: Sequence[World]) -> dict[str, Any]:
     }
 
 
-def _check(replications: object, percentile: object, within_s: object, jobs: object) -> None:
-    if not isinstance(replications, int) or isinstance(replications, bool) or not 1 <= replications <= 10_000:
-        raise ScenarioError(complaint("replications", replications, "1..10000"))
+def _check(percentile: object, within_s: object) -> None:
     if not isinstance(percentile, int | float) or not 0 < percentile < 1:
         raise ScenarioError(complaint("percentile", percentile, "a share above 0 and below 1, such as 0.95"))
     if not isinstance(within_s, int | float) or not 0 < within_s <= 366 * 86_400:
         raise ScenarioError(complaint("within_s", within_s, "seconds, more than 0, up to 366 days"))
-    if jobs is not None and (not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1):
-        raise ScenarioError(complaint("jobs", jobs, "1 or more"))
-
-
-def _checked_vary(vary: str | None, scenario: Scenario) -> str:
-    drawn = scenario.population.drawn_by is not None
-    if vary is None:
-        return CHANCE_AND_POPULATION if drawn else CHANCE
-    if vary not in (CHANCE, CHANCE_AND_POPULATION):
-        raise ScenarioError(complaint("vary", vary, (CHANCE, CHANCE_AND_POPULATION)))
-    if vary == CHANCE_AND_POPULATION and not drawn:
-        raise ScenarioError(complaint("vary", vary, f"{CHANCE}, since this population was not drawn"))
-    return vary
 
 
 def _window_us(scenario: Scenario) -> int:
@@ -145,13 +129,13 @@ def _window_us(scenario: Scenario) -> int:
     return window_us if scenario.until_s is None else min(window_us, round(scenario.until_s * US_PER_S))
 
 
-def _worlds(scenario: Scenario, replications: int, seed: int, vary: str) -> Iterator[tuple[World, int]]:
-    world = compile_world(scenario)
-    for replication in range(replications):
-        if replication and vary == CHANCE_AND_POPULATION:
-            drawn = scenario.population.redrawn(replication_seed(scenario.population.seed, replication))
-            world = compile_world(replace(scenario, population=drawn))
-        yield world, replication_seed(seed, replication)
+def _worlds(scenario: Scenario, plan: Plan) -> Iterator[tuple[World, int]]:
+    world, people = compile_world(scenario), scenario.population
+    for number in range(plan.first):
+        drawn, seed = plan.replication(scenario, number)
+        if drawn.population is not people:
+            world, people = compile_world(drawn), drawn.population
+        yield world, seed
 
 
 @dataclass

@@ -19,8 +19,8 @@ from sim.results import findings
 from sim.results.intervals import OrderInterval, order_statistic_interval, prediction_interval
 from sim.results.tables import DELAYS, fates_frame
 from sim.scenario import Scenario
-from sim.studies.replications import MOST, Plan, Replicated, replicate, varied
-from sim.studies.runs import Job, RunsProgress, run_all
+from sim.studies.replications import MOST, Plan, Replicated, replicate, told_precision
+from sim.studies.runs import Job, RunsProgress, check_jobs, run_all
 from sim.terms import Fate, Setting, Vary
 from sim.world.population import Population
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Totals = tuple[dict[str, Any], ...]
-_POINTS = "percentage points"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +100,8 @@ def modes(
     ScenarioError, LimitError
         When an argument is out of range, or a run meets a limit the model does not have.
     """
-    if jobs is not None and (not _is_whole(jobs) or jobs < 1):
-        raise ScenarioError(complaint("jobs", jobs, "1 or more"))
-    plan = Plan(
-        replications=replications, precision=_as_share(precision), vary=varied(vary, scenario.population), seed=seed,
-        most=most,
-    )  # fmt: skip
+    check_jobs(jobs)
+    plan = Plan.of(scenario, replications, precision, vary, seed, most)
     if messages is not None and scenario.workload.trace is not None:
         raise ScenarioError(complaint("messages", messages, "none beside a trace, which says what is sent"))
     if messages is not None:
@@ -121,11 +116,7 @@ def modes(
 
 def _record(scenario: Scenario, found: Replicated[Totals], hashes: list[str]) -> dict[str, Any]:
     """Return what was run, and how precise it is where a precision was wanted."""
-    plan = found.plan
-    meta = {
-        "seed": plan.seed,
-        "replications": len(found.results),
-        "vary": plan.vary.label,
+    meta = found.meta() | {
         "population": scenario.population.name,
         "population_seed": scenario.population.seed,
         "population_hash": scenario.population.hash,
@@ -139,23 +130,7 @@ def _record(scenario: Scenario, found: Replicated[Totals], hashes: list[str]) ->
     }
     if scenario.population.evidence is not None:
         meta["population_evidence"] = scenario.population.evidence
-    if plan.precision is not None and found.half_width is not None:
-        points = {"precision_points": round(plan.precision * 100, 9), "half_width_points": found.half_width * 100}
-        meta |= points | {"precision_reached": found.reached}
     return meta
-
-
-def _as_share(points: float | None) -> float | None:
-    if points is None:
-        return None
-    given: object = points
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < points <= 50:
-        raise ScenarioError(complaint("precision", points, f"a number above 0 and up to 50, {_POINTS}"))
-    return points / 100
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -334,7 +309,7 @@ class ModesResult:
         return findings.caption(
             n=meta["replications"],
             vary=meta["vary"],
-            precise=self._precise(),
+            precise=told_precision(meta),
             seed=meta["seed"],
             population=meta["population"],
             weighting=meta["weighting"],
@@ -345,15 +320,8 @@ class ModesResult:
     def repeated(self) -> str:
         """Return how often it was repeated, what varied, how precise the means are, how far single runs lie apart."""
         meta = self.meta
-        told = findings.caption(n=meta["replications"], vary=meta["vary"], precise=self._precise())
+        told = findings.caption(n=meta["replications"], vary=meta["vary"], precise=told_precision(meta))
         return f"{told} {findings.spread(self.spread())}".strip()
-
-    def _precise(self) -> str | None:
-        meta = self.meta
-        if "precision_points" not in meta:
-            return None
-        wanted, half_width = meta["precision_points"], meta["half_width_points"]
-        return findings.precision(half_width, wanted, _POINTS, reached=meta["precision_reached"])
 
     def figure(self) -> Figure:
         """Draw the main chart."""

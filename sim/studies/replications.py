@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim.delivery.simulate import check_seed
 from sim.errors import ScenarioError, complaint
+from sim.results import findings
 from sim.results.intervals import across
 from sim.scenario import Scenario
 from sim.studies.runs import replication_seed
@@ -100,6 +101,25 @@ class Plan:
             allowed = "one of both: a precision decides how many replications there are"
             raise ScenarioError(complaint("precision, replications", (self.precision, self.replications), allowed))
 
+    @classmethod
+    def of(
+        cls,
+        scenario: Scenario,
+        replications: int | None,
+        precision_points: float | None,
+        vary: str | Vary | None,
+        seed: int,
+        most: int,
+    ) -> Self:
+        """Return the plan that the arguments of a study describe; its precision is in percentage points of mail."""
+        return cls(
+            replications=replications,
+            precision=share_of_points(precision_points),
+            vary=varied(vary, scenario.population),
+            seed=seed,
+            most=most,
+        )
+
     @property
     def first(self) -> int:
         """Replications before the first look at the precision; all of them where none is wanted."""
@@ -136,6 +156,14 @@ class Replicated(Generic[T]):
     plan: Plan
     half_width: float | None = None
 
+    def meta(self) -> dict[str, Any]:
+        """Return what was varied, how often, and, where a precision was wanted, how precise it came out."""
+        found = {"seed": self.plan.seed, "replications": len(self.results), "vary": self.plan.vary.label}
+        if self.plan.precision is None or self.half_width is None:
+            return found
+        points = {"precision_points": round(self.plan.precision * 100, 9), "half_width_points": self.half_width * 100}
+        return found | points | {"precision_reached": self.reached}
+
     @property
     def reached(self) -> bool | None:
         """Whether the wanted precision was reached; None where none was wanted."""
@@ -163,6 +191,29 @@ def replicate(
     while (width := half_width([sample(r) for r in results], plan.level)) > plan.precision and len(results) < plan.most:
         results.extend(run(range(len(results), min(len(results) + BATCH, plan.most))))
     return Replicated(tuple(results), plan, width)
+
+
+def share_of_points(points: float | None) -> float | None:
+    """Return a precision in percentage points as a share.
+
+    Raises
+    ------
+    ScenarioError
+        When it is no number above 0 and up to 50.
+    """
+    if points is None:
+        return None
+    if not _is_positive(points) or points > 50:
+        raise ScenarioError(complaint("precision", points, "a number above 0 and up to 50, percentage points"))
+    return points / 100
+
+
+def told_precision(meta: Mapping[str, Any]) -> str | None:
+    """Say how precise the means are; None where no precision was wanted (``meta`` has that of `Replicated`)."""
+    if "precision_points" not in meta:
+        return None
+    wanted, found = meta["precision_points"], meta["half_width_points"]
+    return findings.precision(found, wanted, "percentage points", reached=meta["precision_reached"])
 
 
 def half_width(samples: Sequence[ArrayLike], level: float = 0.95) -> float:

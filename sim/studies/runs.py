@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from sim.delivery.simulate import run_world
 from sim.delivery.world import World
+from sim.errors import ScenarioError, complaint
 from sim.results.records import Rows
 from sim.results.result import Result
 from sim.results.sinks import CountSink, RecordSink
@@ -36,6 +37,18 @@ def default_jobs() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
+
+
+def check_jobs(jobs: object) -> None:
+    """Refuse a number of processes that is none; None = the processors there are.
+
+    Raises
+    ------
+    ScenarioError
+        Naming the number and what is allowed.
+    """
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
+        raise ScenarioError(complaint("jobs", jobs, "1 or more"))
 
 
 def run_all(

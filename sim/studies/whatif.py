@@ -8,28 +8,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.about import __version__
 from sim.delivery.compile import compile_world
-from sim.delivery.simulate import check_seed
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.policy.destinations import DEFAULT, EVERYTHING, DestinationControls, canonical_domain, pattern_name
 from sim.policy.spellings import setting_of
 from sim.scenario import Scenario
-from sim.studies.modes import CHANCE, CHANCE_AND_POPULATION
-from sim.studies.parting import Pair, check_same_mail, part
-from sim.studies.runs import RunsProgress, each, replication_seed
+from sim.studies.parting import Pair, Parting, check_same_mail, part
+from sim.studies.replications import MOST, Plan, replicate
+from sim.studies.runs import RunsProgress, check_jobs, each
 from sim.studies.whatif_result import WhatIfResult
-from sim.terms import Setting, TlsVersion
+from sim.terms import Setting, TlsVersion, Vary
 from sim.timeline import Event
+from sim.world.population import Population
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Settings = Mapping[str, Setting | str | None]
 
-_VARY = (CHANCE_AND_POPULATION, CHANCE)
 _ASKED = {
     Setting.NO: "Turning TLS off",
     Setting.PREFERRED: "Preferring TLS",
@@ -50,16 +50,18 @@ def whatif(
     minimum_tls: TlsVersion | str | None = None,
     sender: str | None = None,
     to: Scenario | None = None,
-    replications: int = 5,
+    replications: int | None = None,
+    precision: float | None = None,
+    vary: str | Vary | None = None,
     seed: int = 1,
-    vary: str = CHANCE_AND_POPULATION,
+    most: int = MOST,
     jobs: int | None = None,
     progress: RunsProgress | None = None,
 ) -> WhatIfResult:
     """Run the same mail before and after a change and compare it message by message.
 
-    Both runs of a replication have the same population and the same chance, so that a message differs only where the
-    change makes it differ. At least one change is given; several are made together.
+    Both runs of a replication have the same population and chance, so that a message differs only where the change
+    makes it differ. At least one change is given; several are made together.
 
     Parameters
     ----------
@@ -70,9 +72,11 @@ def whatif(
     minimum_tls : another lowest TLS version: a `TlsVersion`, ``"1.3"`` or ``"TLSv1.3"``.
     sender : another sender.
     to : another scenario of the same population and mail, for any other change.
-    replications : pairs of runs. The first has the scenario's population and ``seed``; the others redraw.
+    replications : pairs of runs. The first has the scenario's population and ``seed``; the others draw anew what
+        varies. None = 5, or as many as the precision needs.
+    precision : half-width wanted of all differences of shares of fates, in percentage points; 20 replications or more.
+    vary, most : as for `sim.modes`.
     seed : of chance.
-    vary : what the replications redraw: ``chance and population``, or ``chance``.
     jobs : processes; None = the processors there are.
     progress : called with (pairs that are done, pairs in all).
 
@@ -89,25 +93,14 @@ def whatif(
     >>> print(whatif(Scenario(population=people), set={"*.gov": "required"}, replications=1, jobs=1).sentence())
     Requiring TLS for *.gov keeps 8 messages a day out of the clear (100 % of all mail; 8 by bouncing) and bounces 8 ...
     """
-    _check(replications, jobs, vary)
-    check_seed(seed)
+    check_jobs(jobs)
+    plan = Plan.of(scenario, replications, precision, vary, seed, most)
     change = _Change(set or {}, policy, minimum_tls, sender, to)
     after = change.applied(scenario)
-    redraws = vary == CHANCE_AND_POPULATION and scenario.population.drawn_by is not None
-    runs = _Pairs(scenario, after, seed, replications, redraws)
-    parted = each(part, runs.jobs(), replications, workers=jobs, progress=progress)
-    meta = {"change": change.words(scenario, after)} | runs.meta()
-    return WhatIfResult(scenario, after, tuple(parted), patterns_frame(scenario, after, change.set), meta)
-
-
-def _check(replications: object, jobs: object, vary: str) -> None:
-    for name, value, most in (("replications", replications, 10_000), ("jobs", jobs, 1_024)):
-        if name == "jobs" and value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise ScenarioError(complaint(name, value, f"whole numbers, 1..{most}"))
-    if vary not in _VARY:
-        raise ScenarioError(complaint("vary", vary, _VARY))
+    runs = _Pairs(scenario, after, plan, jobs, progress)
+    found = replicate(plan, runs, fate_differences)
+    meta = {"change": change.words(scenario, after)} | runs.meta() | found.meta()
+    return WhatIfResult(scenario, after, found.results, patterns_frame(scenario, after, change.set), meta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,22 +182,29 @@ def _alerts(policy: DestinationControls) -> bool:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Both Worlds of every replication, each population drawn once."""
+    """Both Worlds of every replication; a population that stands still is compiled once."""
 
     before: Scenario
     after: Scenario
-    seed: int
-    replications: int
-    redraws: bool
+    plan: Plan
+    workers: int | None
+    progress: RunsProgress | None
     hashes: list[list[str]] = field(default_factory=list)
+
+    def __call__(self, numbers: range) -> list[Parting]:
+        """Compare the runs of these replications."""
+        told = self.progress
+
+        def tell(done: int, of: int) -> None:
+            if told is not None:
+                told(numbers.start + done, numbers.start + of)
+
+        return each(part, self._jobs(numbers), len(numbers), workers=self.workers, progress=tell)
 
     def meta(self) -> dict[str, Any]:
         """Return what a result says of where it came from, once all pairs are made."""
         population, after = self.before.population, self.after
         return {
-            "seed": self.seed,
-            "replications": self.replications,
-            "vary": CHANCE_AND_POPULATION if self.redraws else CHANCE,
             "population": population.name,
             "population_seed": population.seed,
             "population_hash": population.hash,
@@ -220,22 +220,25 @@ class _Pairs:
             "version": __version__,
         }
 
-    def jobs(self) -> Iterator[Pair]:
+    def _jobs(self, numbers: range) -> Iterator[Pair]:
         worlds: tuple[World, World] | None = None
+        people: Population | None = None
         alerts = _alerts(self.after.policy)
-        for replication in range(self.replications):
-            if worlds is None or self.redraws:
-                worlds = self._worlds(replication)
+        for number in numbers:
+            drawn, seed = self.plan.replication(self.before, number)
+            if worlds is None or drawn.population is not people:
+                people = drawn.population
+                worlds = compile_world(drawn), compile_world(replace(self.after, population=people))
+                check_same_mail(*worlds)
             self.hashes.append([world.hash for world in worlds])
-            yield Pair(*worlds, replication_seed(self.seed, replication), alerts)
+            yield Pair(*worlds, seed, alerts)
 
-    def _worlds(self, replication: int) -> tuple[World, World]:
-        people = self.before.population
-        if replication:
-            people = people.redrawn(replication_seed(people.seed, replication))
-        before, after = (compile_world(replace(s, population=people)) for s in (self.before, self.after))
-        check_same_mail(before, after)
-        return before, after
+
+def fate_differences(parting: Parting) -> NDArray[np.float64]:
+    """Return by how much the share of each fate differs after the change, shape (fates,)."""
+    messages = parting.fates[..., 0]
+    gone: NDArray[np.float64] = (messages.sum(axis=0) - messages.sum(axis=1)) / max(int(messages.sum()), 1)
+    return gone
 
 
 def patterns_frame(before: Scenario, after: Scenario, settings: Settings) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from sim.results.intervals import across
 from sim.scenario import Scenario
 from sim.studies.notices import ALERT, BOUNCE, CHANNELS, NOBODY
 from sim.studies.parting import COUNTS, KINDS, MAIN_KINDS, MEASURES, Parting
+from sim.studies.replications import told_precision
 from sim.studies.whatif_words import Facts, sentence
 from sim.terms import Fate, Reason
 
@@ -77,6 +78,7 @@ class WhatIfResult:
         return findings.caption(
             n=meta["replications"],
             vary=meta["vary"],
+            precise=told_precision(meta),
             seed=meta["seed"],
             population=meta["population"],
             weighting=meta["weighting"],

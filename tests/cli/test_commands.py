@@ -341,7 +341,7 @@ def test_capacity_as_json_has_the_limit_asked_for(tmp_path: Path) -> None:
     mine = tmp_path / "mine.csv"
     mine.write_text("domain,messages\na.example,300\nb.example,200\n")
     told = document("capacity", "--csv", str(mine), "--for", "b.example", "--percentile", "90", "--within-s", "600",
-                    "--keep-population", "--replications", "2", "--jobs", "1", "--qshape")  # fmt: skip
+                    "--vary", "chance", "--replications", "2", "--jobs", "1", "--qshape")  # fmt: skip
     assert told["concurrency"]["target"] == "b.example"
     assert told["concurrency"]["policy_limit"] == 500
     assert told["meta"]["percentile"] == 0.9

@@ -367,7 +367,7 @@ def test_a_pattern_says_what_it_reaches_and_what_keeps_out() -> None:
     [
         ({}, "change = 'none'; allowed: at least one of set, policy"),
         ({"set": {}}, "change = 'none'"),
-        ({"set": {"*": "no"}, "replications": 0}, r"replications = 0; allowed: whole numbers, 1\.\.10000"),
+        ({"set": {"*": "no"}, "replications": 0}, r"replications = 0; allowed: 1\.\.10000"),
         ({"set": {"*": "no"}, "jobs": 0}, "jobs = 0"),
         ({"set": {"*": "no"}, "seed": -1}, "seed = -1"),
         ({"set": {"*": "no"}, "vary": "chanse"}, "vary = 'chanse'; allowed: .* Did you mean 'chance'"),
