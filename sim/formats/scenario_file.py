@@ -32,7 +32,8 @@ T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
 
 _FIELD = re.compile(r"(?:switch )?(\w+)")
-_KIND = re.compile(rf"(?:{'|'.join(EVENTS)}): ")
+#: What stands before the key in a fault of an event: which kind of event it is.
+_EVENT_KEY = re.compile(rf"^(?:{'|'.join(EVENTS)}): (?=\w+ (?:=|is missing))")
 _SIZE_KEYS = {
     f"size_{name}": name for name in ("min_bytes", "median_bytes", "sigma", "tail_share", "tail_exponent", "max_bytes")
 }
@@ -225,17 +226,20 @@ class _Reader:
             return None
         if len(said) != 1:
             text = " and ".join(said) or "nothing"
-            raise ScenarioError(self.at(path, complaint(f"[[{TIMELINE}]] policy", text, "one of file, setting"))[1])
+            raise ScenarioError(self.at(path, complaint(f"{_label(path)} policy", text, "one of file, setting"))[1])
         if "file" in said:
+            given.setdefault("label", f"policy {said['file']}")
             return self.controls((*path, "file"), said["file"], profiles)
-        return policy.with_setting(next(s for s in Setting if s.key == said["setting"]))
+        setting = next(s for s in Setting if s.key == said["setting"])
+        given.setdefault("label", f"{setting.label} everywhere")
+        return policy.with_setting(setting)
 
     def check_events(
         self, events: Sequence[Event], population: Population, policy: DestinationControls, days: float
     ) -> None:
         """Tell an event that does not fit the scenario with the line of its table."""
         hours: set[float] = set()
-        for place, event in enumerate(events):
+        for place, event in sorted(enumerate(events), key=lambda pair: pair[1].at_h):
             if event.policy is not None and event.at_h in hours:
                 raise self.fault((TIMELINE, place, "at_h"), event.at_h, "another hour than that of any other policy")
             hours |= {event.at_h} if event.policy is not None else set()
@@ -332,13 +336,12 @@ class _Reader:
             text = str(fault)
             if text.startswith(f"{self.source}:") or (file is not None and text.startswith(str(file))):
                 raise
-            if path[:1] == (TIMELINE,):
-                text = text.split(": ", 1)[1] if _KIND.match(text) else text
-            field = _FIELD.match(text)
-            if field is not None and text[field.end() :].startswith((" =", "[", " is missing;")):
+            of_key = _EVENT_KEY.sub("", text) if path[:1] == (TIMELINE,) else text
+            field = _FIELD.match(of_key)
+            if field is not None and of_key[field.end() :].startswith((" =", "[", " is missing;")):
                 deeper = (*path, field[1])
                 path = deeper if key_at(path) is None and key_at(deeper) is not None else path
-                text = f"{_label(path)}{text[field.end() :]}"
+                text = f"{_label(path)}{of_key[field.end() :]}"
             else:
                 text = f"{_label(path)}: {text}" if path else text
             raise type(fault)(self.at(path, text)[1]) from fault
@@ -379,5 +382,7 @@ def _label(path: KeyPath) -> str:
     last = max((i for i, part in enumerate(path) if isinstance(part, str)), default=-1)
     if last < 0:
         return ""
+    if path[:1] == (TIMELINE,) and len(path) == 2:
+        return f"[[{TIMELINE}]]"
     index = "".join(f"[{part}]" for part in path[last + 1 :])
     return _in(path[:last], f"{path[last]}{index}")
