@@ -9,7 +9,7 @@ from sim.errors import ScenarioError, complaint
 from sim.policy.destinations import DestinationControls
 from sim.policy.profiles.esa import Switches
 from sim.terms import Setting, TlsVersion
-from sim.timeline import Event
+from sim.timeline import Event, in_order
 from sim.world.population import Population
 from sim.world.shapes import Shape
 from sim.world.workload import Workload
@@ -72,7 +72,7 @@ class Scenario:
     switches : readings of the sender's documents where they do not settle a cell.
     delivery : assumptions of the delivery model.
     minimum_tls : lowest TLS version the sender accepts; None = 1.0 before 2020, 1.2 after.
-    timeline : what changes while the run goes on, in any order.
+    timeline : what changes while the run goes on, given in any order; kept by the hour it begins.
     acceptance : factor on each MX host's acceptance time; None = log-normal with the host's own sigma.
     """
 
@@ -91,9 +91,9 @@ class Scenario:
     def __post_init__(self) -> None:
         if self.sender not in SENDERS:
             raise ScenarioError(complaint("sender", self.sender, SENDERS))
-        object.__setattr__(self, "timeline", tuple(self.timeline))
         if not all(isinstance(event, Event) for event in self.timeline):
             raise ScenarioError(complaint("timeline", self.timeline, "a sequence of sim.Event"))
+        object.__setattr__(self, "timeline", in_order(self.timeline))
         if not 0 < self.days <= 366:
             raise ScenarioError(complaint("days", self.days, "more than 0, up to 366"))
         rate_known = self.population.messages_are_counts or self.workload.messages_per_day is not None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import ScenarioError, complaint
+from sim.errors import ScenarioError, complaint, did_you_mean
 from sim.policy.destinations import DEFAULT, DestinationControls, canonical_domain
+from sim.results import timeline as results
 from sim.terms import Chain
 from sim.world.draw import Chance, name_keys, quota_walk
 from sim.world.population import Population
@@ -48,9 +50,11 @@ class Event:
     for_h : for how long; None = for good. A policy with a ``for_h`` is rolled back.
     provider, mx_host, domain : whom it concerns, one of them: a provider's name, an MX host, or a destination
         (``example.com``, or ``.example.com`` for all below it). ``load`` may concern everybody.
-    share : of the mail whose paths are stripped, in place of the three; the population's seed draws which domains.
+    share : of the mail whose paths are stripped, in place of the three; the population's seed draws which domains, and
+        the same share is always the same domains.
     factor : how many times the usual rate of mail, 0..1000.
-    policy : Destination Controls in force from then on; only their TLS settings may differ.
+    policy : Destination Controls in force from then on; only their TLS settings may differ. Of several policies in
+        force the one that began last rules.
     label : what charts call it; made from the rest where it is empty.
 
     Raises
@@ -90,13 +94,13 @@ class Event:
         if self.event == "load":
             self._check_number("factor", self.factor, 0.0, _MOST_FACTOR, "times the mail")
         if self.event == "policy" and not isinstance(self.policy, DestinationControls):
-            raise ScenarioError(complaint("policy: policy", self.policy, "Destination Controls"))
+            raise ScenarioError(_wanted("policy: policy", self.policy, "Destination Controls"))
         if not self.label:
             object.__setattr__(self, "label", self._told(where))
 
     def _check_number(self, name: str, value: object, low: float, high: float, unit: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise ScenarioError(complaint(f"{self.event}: {name}", value, f"{low:g}..{high:g} {unit}"))
+            raise ScenarioError(_wanted(f"{self.event}: {name}", value, f"{low:g}..{high:g} {unit}"))
 
     def _told(self, where: Sequence[str]) -> str:
         who = getattr(self, where[0]) if where else ""
@@ -114,6 +118,30 @@ class Event:
         """Tell whether it is in force at this hour."""
         return self.at_h <= time_h < self.ends_h
 
+    def row(self) -> dict[str, Any]:
+        """Return label, at_h, for_h: what a result says of it."""
+        return {"label": self.label, "at_h": self.at_h, "for_h": self.for_h}
+
+
+def in_order(events: Iterable[Event]) -> tuple[Event, ...]:
+    """Return events by the hour they begin, then by all that tells them apart: their given order means nothing.
+
+    Raises
+    ------
+    ScenarioError
+        When two policies begin at the same hour, so that none of them began last.
+    """
+    found = sorted(events, key=lambda e: (e.at_h, e.ends_h, e.event, e.factor or 0.0, e.share or 0.0, e.label))
+    hours = [e.at_h for e in found if e.event == "policy"]
+    twice = [hour for hour, following in pairwise(hours) if hour == following]
+    if twice:
+        raise ScenarioError(complaint("policy: at_h", twice[0], "another hour than that of any other policy"))
+    return tuple(found)
+
+
+def _wanted(field: str, value: object, allowed: str) -> str:
+    return f"{field} is missing; allowed: {allowed}" if value is None else complaint(field, value, allowed)
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -125,27 +153,65 @@ class Phase:
 
 
 def phases(events: Sequence[Event], population: Population, policy: DestinationControls) -> Iterator[Phase]:
-    """Yield the phases of a run: the first begins at 0, and each where one of the events changes evidence or policy.
-
-    Raises
-    ------
-    ScenarioError
-        When an event concerns nobody in the population, or a policy changes more than TLS settings.
-    """
-    lasting = [(place, e) for place, e in enumerate(events) if e.event not in ("outage", "load")]
-    for place, event in lasting:
-        _check(place, event, population, policy)
-    times = {time for _, e in lasting for time in (e.at_h, e.ends_h) if time < _MOST_H}
+    """Yield the phases of a run: the first begins at 0, and each where one of the events changes evidence or policy."""
+    lasting = [e for e in in_order(events) if e.event not in ("outage", "load")]
+    times = {time for e in lasting for time in (e.at_h, e.ends_h) if time < _MOST_H}
     for begins_h in sorted({0.0} | times):
-        now = [(place, e) for place, e in lasting if e.covers(begins_h)]
-        ruled = [e.policy for _, e in now if e.policy is not None]
+        now = [e for e in lasting if e.covers(begins_h)]
+        ruled = [e.policy for e in now if e.policy is not None]
         yield Phase(begins_h, _changed(population, now), ruled[-1] if ruled else policy)
 
 
 def marks(events: Iterable[Event], horizon_h: float = np.inf) -> list[tuple[float, str]]:
     """Return (hour, label) of what begins and ends, in order of time, for charts."""
-    found = [(e.at_h, e.label) for e in events] + [(e.ends_h, f"end of {e.label}") for e in events]
-    return sorted((hour, label) for hour, label in found if hour < horizon_h)
+    return results.marks([event.row() for event in events], horizon_h)
+
+
+def policy_before(event: Event, events: Iterable[Event], policy: DestinationControls) -> DestinationControls:
+    """Return the policy in force when an event begins; ``policy`` is the one of the scenario."""
+    ruled = [e.policy for e in in_order(events) if e.policy is not None and e.at_h < event.at_h < e.ends_h]
+    return ruled[-1] if ruled else policy
+
+
+def check_event(event: Event, population: Population, policy: DestinationControls, days: float) -> None:
+    """Refuse an event that does not fit the scenario it is part of.
+
+    Parameters
+    ----------
+    event, population : the event, and who receives.
+    policy : in force before the event (`policy_before`).
+    days : the arrival window.
+
+    Raises
+    ------
+    ScenarioError
+        When it concerns nobody in the population, a policy changes more than TLS settings, or a load begins when no
+        mail arrives any more.
+    """
+    if event.event == "load" and event.at_h >= days * 24:
+        raise ScenarioError(complaint("load: at_h", event.at_h, f"below {days * 24:g} h, where arrivals end"))
+    if event.policy is not None:
+        _check_policy(event.policy, population, policy)
+    elif event.share is None and not concerned(event, population, policy)[0].any():
+        raise ScenarioError(f"{event.event}: no mail goes where {event.label!r} happens; allowed: whom mail is sent to")
+
+
+def concerned(event: Event, population: Population, policy: DestinationControls) -> tuple[Mask, int]:
+    """Return which destinations an event concerns, shape (domains,), and how many MX hosts (0 where it is not them).
+
+    A policy concerns those whose TLS setting differs from the one they had under ``policy`` (`policy_before`); what
+    happens to a host concerns those whose mail may go to it.
+    """
+    domains = np.zeros(len(population.domains), dtype=bool)
+    if event.event == "load":
+        return concerned_domains(event, population), 0
+    if event.policy is not None:
+        names = population.domains["domain"].tolist()
+        return settings_of(event.policy, names) != settings_of(policy, names), 0
+    routes = population.routes
+    met = _concerned_routes(event, population)
+    domains[routes["domain"].to_numpy()[met]] = True
+    return domains, 0 if event.event == "starttls-stripped" else len(np.unique(routes["host"].to_numpy()[met]))
 
 
 def concerned_hosts(event: Event, population: Population) -> Mask:
@@ -171,16 +237,15 @@ def concerned_domains(event: Event, population: Population) -> Mask:
     return _found(event, names.str.endswith(wanted) if wanted.startswith(".") else names == wanted, names)
 
 
-def _concerned_routes(place: int, event: Event, population: Population) -> Mask:
+def _concerned_routes(event: Event, population: Population) -> Mask:
     domain = population.routes["domain"].to_numpy()
     if event.share is not None:
         weight = population.domains["messages"].to_numpy(dtype=np.float64)
-        uniform = Chance(population.seed, "timeline").uniform(
-            name_keys(population.domains["domain"].tolist()), f"event {place}"
-        )
+        keys = name_keys(population.domains["domain"].tolist())
+        uniform = Chance(population.seed, "timeline").uniform(keys, event.event)
         chosen = quota_walk(weight, [1.0 - event.share, event.share], uniform) == 1
         return np.asarray(chosen[domain])
-    if event.domain is not None:
+    if event.domain is not None and event.event == "starttls-stripped":
         return np.asarray(concerned_domains(event, population)[domain])
     return np.asarray(concerned_hosts(event, population)[population.routes["host"].to_numpy()])
 
@@ -188,40 +253,39 @@ def _concerned_routes(place: int, event: Event, population: Population) -> Mask:
 def _found(event: Event, mask: pd.Series, names: pd.Series) -> Mask:
     if not mask.any():
         field = next(name for name in _WHERE if getattr(event, name) is not None)
-        known = names.unique().tolist()
-        few = [str(name) for name in known] if len(known) <= 30 else None
-        text = complaint(f"{event.event}: {field}", getattr(event, field), few or "one of the population")
-        raise ScenarioError(text)
+        known = [str(name) for name in names.unique()]
+        value, few = getattr(event, field), len(known) <= 30
+        allowed = known if few else f"one of the population.{did_you_mean(value, known)}"
+        raise ScenarioError(complaint(f"{event.event}: {field}", value, allowed))
     return mask.to_numpy(dtype=bool)
 
 
-def _changed(population: Population, events: Sequence[tuple[int, Event]]) -> Population:
+def _changed(population: Population, events: Sequence[Event]) -> Population:
     """Return the population with what these events do to peers and paths."""
     host_of = population.backends["host"].to_numpy()
     chain = population.backends["chain"].to_numpy().copy()
     stripped = population.routes["stripped"].to_numpy(dtype=bool).copy()
     rates = {name: population.backends[name].to_numpy().copy() for name in _RATES_WITHOUT_TLS}
-    for place, event in events:
+    for event in events:
         if event.event == "certificate-expires":
             chain[concerned_hosts(event, population)[host_of] & (chain == Chain.TRUSTED)] = Chain.EXPIRED
         elif event.event == "tls-turned-on":
             for rate in rates.values():
                 rate[concerned_hosts(event, population)[host_of]] = 0.0
         elif event.event == "starttls-stripped":
-            stripped |= _concerned_routes(place, event, population)
-    if all(event.event == "policy" for _, event in events):
+            stripped |= _concerned_routes(event, population)
+    if all(event.event == "policy" for event in events):
         return population
     return population.with_(backends={"chain": chain, **rates}, routes={"stripped": stripped})
 
 
-def _check(place: int, event: Event, population: Population, policy: DestinationControls) -> None:
-    if event.policy is None:
-        _changed(population, [(place, event)])
-        return
+def _check_policy(later: DestinationControls, population: Population, policy: DestinationControls) -> None:
     names = population.domains["domain"].tolist()
-    before, after = policy.match(names), event.policy.match(names)
+    before, after = policy.match(names), later.match(names)
     for old, new in sorted(set(zip(before.tolist(), after.tolist(), strict=True))):
-        _check_limits(policy, event.policy, old, new)
+        _check_limits(policy, later, old, new)
+    if (settings_of(later, names) == settings_of(policy, names)).all():
+        raise ScenarioError("policy: no destination gets another TLS setting; allowed: a policy that changes one")
 
 
 def _check_limits(policy: DestinationControls, other: DestinationControls, old: int, new: int) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sim.formats.scenario_file import ScenarioFile
     from sim.policy.destinations import DestinationControls
     from sim.studies.modes import ModesResult
+    from sim.timeline import Event
 
 FATES = (
     Column("in_clear_share", "in clear\n%", share),
@@ -46,6 +47,11 @@ FATES = (
 LEGEND = (
     "Shares are per cent of all messages. encrypted: without verification; deferred: waited for a retry; "
     "p50, p95, p99: delay of delivered mail."
+)
+#: Where mail is exposed its column takes the place of the median's, which an attack on a part of the mail leaves alone.
+_WITH_EXPOSED = (*(c for c in FATES if c.key != "delay_p50_s"), Column("exposed_share", "exposed\n%", share))
+_EXPOSED_LEGEND = (
+    LEGEND.replace("p50, ", "") + " exposed: in clear on a path where somebody removes STARTTLS. p50 is in modes.csv."
 )
 #: Highest over lowest p99 of the replications from which on the table says so.
 _WIDE = 2.0
@@ -124,9 +130,12 @@ def _tell(file: ScenarioFile, result: ModesResult, written: list[Path]) -> None:
     if sentence := account_sentence(file.scenario.policy):
         say(wrapped(sentence))
     say()
-    say(table(by_reading(rows_of(result.summary())), (Column("name", "TLS setting"), *FATES)))
+    rows = rows_of(result.summary())
+    exposed = any(row["exposed_share"] > 0 for row in rows)
+    columns = _WITH_EXPOSED if exposed else FATES
+    say(table(by_reading(rows), (Column("name", "TLS setting"), *columns)))
     say()
-    say(wrapped(f"{LEGEND} {result.repeated()}"))
+    say(wrapped(f"{_EXPOSED_LEGEND if exposed else LEGEND} {result.repeated()}"))
     for note in _notes(result):
         say(wrapped(note))
     say(told(written, "--out DIR keeps tables and chart"))
@@ -146,8 +155,21 @@ def p99_sentence(result: ModesResult) -> str:
 
 
 def _notes(result: ModesResult) -> list[str]:
-    sentence = p99_sentence(result)
-    return [sentence] if sentence else []
+    return [sentence for sentence in (timeline_sentence(result), p99_sentence(result)) if sentence]
+
+
+def timeline_sentence(result: ModesResult) -> str:
+    """Say what of the scenario's timeline each row has, and what none has."""
+    events = result.scenario.timeline
+    kept, dropped = [e for e in events if e.policy is None], [e for e in events if e.policy is not None]
+    parts = [f"Each row has the scenario's timeline: {_spelled(kept)}."] if kept else []
+    if dropped:
+        parts.append(f"Left out, since a row has one setting throughout: {_spelled(dropped)}.")
+    return " ".join(parts)
+
+
+def _spelled(events: Sequence[Event]) -> str:
+    return ", ".join(f"{event.label} at {event.at_h:g} h" for event in events)
 
 
 def policy_file(policy: DestinationControls) -> str | None:

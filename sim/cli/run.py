@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _MOST_ENTRIES = 12
 
 
+def _hour(value: Any) -> str:
+    return "" if value is None else f"{value:g}"
+
+
 @click.command("run", short_help="One scenario, and what became of its mail.")
 @click.argument("scenario", metavar="SCENARIO.toml")
 @seed_option
@@ -32,7 +36,8 @@ _MOST_ENTRIES = 12
 def run_command(scenario: str, seed: int | None, records: bool, as_json: bool, out: str | None) -> None:
     """Run one scenario and tell what became of its mail.
 
-    An example is data/examples/scenario.toml; docs/scenario-file.md lists the keys.
+    Examples are data/examples/scenario.toml and outage.toml, in which a provider is down; docs/scenario-file.md lists
+    the keys.
     """
     with Output(out) as output:
         from sim.formats.scenario_file import read_scenario
@@ -92,6 +97,7 @@ def _matched(result: Result) -> dict[str, Any]:
 
 def _tell(file: ScenarioFile, result: Result, written: list[Path]) -> None:
     from sim.results import findings
+    from sim.timeline import marks
 
     matched = _matched(result)
     say(wrapped(f"{file.source}: {result.plot.caption()}"))
@@ -105,9 +111,13 @@ def _tell(file: ScenarioFile, result: Result, written: list[Path]) -> None:
     for name, value in asked.items():
         if value not in (None, 1):
             say(wrapped(f"This is one run; {name} = {value} is for 'tlssim modes {file.source}'."))
+    if file.scenario.timeline:
+        say()
+        say("Timeline:")
+        say(table(timeline_rows(file.scenario), _TIMELINE))
     say()
     say(wrapped(_mail_sentence(result)))
-    say(wrapped(f"{findings.queue(result.timeline('5min'))}."))
+    say(wrapped(f"{findings.queue(result.timeline('5min'), marks(file.scenario.timeline))}."))
     say()
     say(
         table(_settings(result), (Column("setting", "TLS setting"), Column("domains", "domains", count), _MAIL, *FATES))
@@ -128,6 +138,29 @@ def _tell(file: ScenarioFile, result: Result, written: list[Path]) -> None:
 
 
 _MAIL = Column("mail_share", "mail\n%", share)
+_TIMELINE = (
+    Column("at_h", "from\nh", _hour),
+    Column("until_h", "to\nh", _hour),
+    Column("label", "what happens"),
+    Column("domains", "domains", count),
+    Column("hosts", "MX hosts", count),
+    Column("mail_share", "mail\n%", share),
+)
+
+
+def timeline_rows(scenario: Scenario) -> list[dict[str, Any]]:
+    """Return a row an event: when, what, and whom it concerns; ``mail_share`` is that of a day without events."""
+    from sim.timeline import concerned, policy_before
+
+    weight = scenario.population.domains["messages"].to_numpy(dtype=float)
+    rows = []
+    for event in scenario.timeline:
+        before = policy_before(event, scenario.timeline, scenario.policy)
+        domains, hosts = concerned(event, scenario.population, before)
+        whom = {"domains": int(domains.sum()), "mail_share": float(weight[domains].sum() / weight.sum())}
+        ends = {"until_h": None if event.for_h is None else event.ends_h}
+        rows.append({**event.row(), **ends, **whom, "hosts": hosts or None})
+    return rows
 
 
 def _policy_sentence(matched: Mapping[str, Any]) -> str:
@@ -156,6 +189,9 @@ def _mail_sentence(result: Result) -> str:
         f". {totals['connections']:,} connections, {totals['failed_connections']:,} of them without use, "
         f"{result.meta.get('peak_connections', 0):,} at once at most."
     )
+    if totals["exposed_messages"]:
+        exposed = f"{totals['exposed_messages']:,} ({share(totals['exposed_share'])} %)"
+        text += f" {exposed} went in clear on a path where somebody removes STARTTLS."
     end = result.meta.get("end_s")
     return text if end is None else f"{text} The last event came {duration(end)} after the start."
 
@@ -179,7 +215,10 @@ def _entries(matched: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _caveats(file: ScenarioFile, result: Result) -> list[str]:
     rows = rows_of(result.by_setting())
     in_force = {row["setting"] for row in rows if row["messages"]}
-    return [*row_caveats(rows), *verify_caveats(file.scenario.population, in_force)]
+    found = [*row_caveats(rows), *verify_caveats(file.scenario.population, in_force)]
+    if any(event.policy is not None for event in file.scenario.timeline):
+        found.append("The policy changes during the run: tables name entries and settings as they were at its start.")
+    return found
 
 
 def _document(file: ScenarioFile, result: Result, written: list[Path]) -> dict[str, Any]:
@@ -196,6 +235,7 @@ def _document(file: ScenarioFile, result: Result, written: list[Path]) -> dict[s
             "unmatched": matched["unmatched"],
             "account": account_counts(file.scenario.policy),
         },
+        "timeline": timeline_rows(file.scenario),
         "summary": result.totals(),
         "by_setting": result.by_setting(),
         "by_entry": result.by_entry(),

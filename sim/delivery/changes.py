@@ -24,13 +24,31 @@ from sim.policy.decide import Tables
 from sim.policy.identity import rule_holds
 from sim.scenario import Scenario
 from sim.terms import NameRule, Stage
-from sim.timeline import Event, Phase, concerned_domains, concerned_hosts, phases, settings_of
+from sim.timeline import (
+    Event,
+    Phase,
+    check_event,
+    concerned_domains,
+    concerned_hosts,
+    phases,
+    policy_before,
+    settings_of,
+)
 
 Float = NDArray[np.float64]
 
 
 def phases_of(scenario: Scenario, tables: Tables, backend_start: Int64) -> w.Phases:
-    """Return what is in force in each phase of a run."""
+    """Return what is in force in each phase of a run.
+
+    Raises
+    ------
+    ScenarioError
+        When an event of the timeline concerns nobody, or does not fit the scenario in another way.
+    """
+    for event in scenario.timeline:
+        before = policy_before(event, scenario.timeline, scenario.policy)
+        check_event(event, scenario.population, before, scenario.days)
     names = scenario.population.domains["domain"].tolist()
     found = list(phases(scenario.timeline, scenario.population, scenario.policy))
     settings = [settings_of(phase.policy, names) for phase in found]

@@ -85,7 +85,7 @@ def _rare_collections() -> Iterator[None]:
 
 
 def describe(scenario: Scenario, world: World) -> dict[str, Any]:
-    """Return what a result says of where it came from: hashes, population, horizon, version."""
+    """Return what a result says of where it came from: hashes, population, horizon, timeline, version."""
     population = scenario.population
     return {
         "policy_hash": scenario.policy.hash,
@@ -97,5 +97,6 @@ def describe(scenario: Scenario, world: World) -> dict[str, Any]:
         "sender": scenario.sender,
         "days": scenario.days,
         "until_s": scenario.until_s,
+        "timeline": [event.row() for event in scenario.timeline],
         "version": __version__,
     }

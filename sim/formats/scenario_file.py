@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,13 +15,14 @@ from sim.files import read_text
 from sim.formats.bounce_profiles import BounceProfiles, read_bounce_profiles
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_keys import with_guess
-from sim.formats.scenario_keys import FIGURES, key_at, model, names_at
+from sim.formats.scenario_keys import FIGURES, TIMELINE, key_at, model, names_at
 from sim.formats.toml_lines import key_lines, line_of, load_toml
 from sim.formats.trace_file import read_trace
 from sim.policy.destinations import DestinationControls
 from sim.policy.profiles.esa import Switches
 from sim.scenario import DeliverySwitches, Scenario
-from sim.terms import TlsVersion
+from sim.terms import Setting, TlsVersion
+from sim.timeline import EVENTS, Event, check_event, policy_before
 from sim.world.figures import Figures, load
 from sim.world.population import DEFAULT_BEHAVIOUR, Population
 from sim.world.shapes import Recipients, Sizes, default_recipients, default_sizes
@@ -30,6 +32,8 @@ T = TypeVar("T")
 KeyPath = tuple[str | int, ...]
 
 _FIELD = re.compile(r"(?:switch )?(\w+)")
+#: What stands before the key in a fault of an event: which kind of event it is.
+_EVENT_KEY = re.compile(rf"^(?:{'|'.join(EVENTS)}): (?=\w+ (?:=|is missing))")
 _SIZE_KEYS = {
     f"size_{name}": name for name in ("min_bytes", "median_bytes", "sigma", "tail_share", "tail_exponent", "max_bytes")
 }
@@ -101,6 +105,7 @@ class _Reader:
         self.source = source
         self.folder = folder
         self.document = load_toml(text, source, ScenarioError)
+        self.strict = False
 
     def read(self) -> ScenarioFile:
         given = self.checked()
@@ -109,9 +114,13 @@ class _Reader:
         if None not in (given["replications"], given["precision"]):
             raise self.fault(("precision",), given["precision"], "not beside replications, whose number it decides")
         until_s = given["until_s"] if given["until_h"] is None else given["until_h"] * 3_600
-        policy = self.policy(given["policy"])
+        self.strict = bool(given["policy"]["strict"])
+        profiles = self.profiles(given["policy"])
+        policy = self.policy(given["policy"], profiles)
         population = self.population(given["population"])
         days = given["days"] or 1.0
+        events = [self.event(i, keys, policy, profiles) for i, keys in enumerate(given[TIMELINE])]
+        self.check_events(events, population, policy, days)
         scenario = self.build(
             (),
             lambda: Scenario(
@@ -124,6 +133,7 @@ class _Reader:
                 switches=self.build(("switches",), lambda: Switches(**_set(given["switches"]))),
                 delivery=self.build(("delivery",), lambda: DeliverySwitches(**_set(given["delivery"]))),
                 minimum_tls=self.minimum_tls(given["minimum_tls"]),
+                timeline=tuple(events),
             ),
         )
         run = {name: given[name] for name in ("seed", "replications", "vary", "precision", "records", "engine")}
@@ -158,33 +168,89 @@ class _Reader:
         elif FIGURES in path:
             text = complaint(_label(path), value, "a number")
         else:
-            text = complaint(_label(path), value, f"a section, [{path[0]}]")
+            section = f"tables, [[{TIMELINE}]]" if path[0] == TIMELINE else f"a section, [{path[0]}]"
+            text = complaint(_label(path), value, section)
         return self.at(path, text)
 
     def wrong_words(self) -> set[tuple[int, str]]:
         """Complain of words that are none of those allowed."""
         found = set()
-        for section, keys in self.document.items():
-            inside = keys if isinstance(keys, dict) else {section: keys}
-            for name, value in inside.items():
-                path = (section, name) if isinstance(keys, dict) else (section,)
-                key = key_at(path)
-                if key is not None and isinstance(key.allowed, tuple) and value not in key.allowed:
-                    found.add(self.at(path, complaint(_label(path), value, key.allowed)))
+        for path, value in self.values():
+            key = key_at(path)
+            if key is not None and isinstance(key.allowed, tuple) and value not in key.allowed:
+                found.add(self.at(path, complaint(_label(path), value, key.allowed)))
         return found
 
-    def policy(self, keys: Mapping[str, Any]) -> DestinationControls:
-        strict = bool(keys["strict"])
-        profiles = BounceProfiles()
-        if keys["bounce_profiles"] is not None:
-            where = self.folder / keys["bounce_profiles"]
-            profiles = self.build(
-                ("policy", "bounce_profiles"), lambda: read_bounce_profiles(where, strict=strict), where
-            )
+    def values(self) -> Iterator[tuple[KeyPath, object]]:
+        """Yield the path and the value of each key, in sections, arrays of tables and before them."""
+        for section, keys in self.document.items():
+            if isinstance(keys, dict):
+                yield from (((section, name), value) for name, value in keys.items())
+            elif section == TIMELINE and isinstance(keys, list):
+                for place, table in enumerate(keys):
+                    inside = table if isinstance(table, dict) else {}
+                    yield from (((section, place, name), value) for name, value in inside.items())
+            else:
+                yield (section,), keys
+
+    def profiles(self, keys: Mapping[str, Any]) -> BounceProfiles:
+        if keys["bounce_profiles"] is None:
+            return BounceProfiles()
+        where = self.folder / keys["bounce_profiles"]
+        path = ("policy", "bounce_profiles")
+        return self.build(path, lambda: read_bounce_profiles(where, strict=self.strict), where)
+
+    def policy(self, keys: Mapping[str, Any], profiles: BounceProfiles) -> DestinationControls:
         if keys["file"] is None:
             return DestinationControls(profiles=profiles.profiles, host_retry=profiles.host_retry)
-        where = self.folder / keys["file"]
-        return self.build(("policy", "file"), lambda: Policy.read(where, profiles=profiles, strict=strict), where)
+        return self.controls(("policy", "file"), keys["file"], profiles)
+
+    def controls(self, path: KeyPath, name: str, profiles: BounceProfiles) -> DestinationControls:
+        where = self.folder / name
+        return self.build(path, lambda: Policy.read(where, profiles=profiles, strict=self.strict), where)
+
+    def event(
+        self, place: int, keys: Mapping[str, Any], policy: DestinationControls, profiles: BounceProfiles
+    ) -> Event:
+        """Return the event of the table at a place of the timeline."""
+        path: KeyPath = (TIMELINE, place)
+        given = _set(keys)
+        for name in ("event", "at_h"):
+            if name not in given:
+                raise ScenarioError(self.at(path, f"{_label((*path, name))} is missing; allowed: {_allowed(name)}")[1])
+        later = self.later_policy(path, given, policy, profiles)
+        return self.build(path, lambda: Event(**given, policy=later))
+
+    def later_policy(
+        self, path: KeyPath, given: dict[str, Any], policy: DestinationControls, profiles: BounceProfiles
+    ) -> DestinationControls | None:
+        """Take the keys that say a policy out of an event, and return the policy."""
+        said = {name: given.pop(name) for name in ("file", "setting") if name in given}
+        if given["event"] != "policy":
+            for name, value in said.items():
+                raise self.fault((*path, name), value, "only beside event = 'policy'")
+            return None
+        if len(said) != 1:
+            text = " and ".join(said) or "nothing"
+            raise ScenarioError(self.at(path, complaint(f"{_label(path)} policy", text, "one of file, setting"))[1])
+        if "file" in said:
+            given.setdefault("label", f"policy {said['file']}")
+            return self.controls((*path, "file"), said["file"], profiles)
+        setting = next(s for s in Setting if s.key == said["setting"])
+        given.setdefault("label", f"{setting.label} everywhere")
+        return policy.with_setting(setting)
+
+    def check_events(
+        self, events: Sequence[Event], population: Population, policy: DestinationControls, days: float
+    ) -> None:
+        """Tell an event that does not fit the scenario with the line of its table."""
+        hours: set[float] = set()
+        for place, event in sorted(enumerate(events), key=lambda pair: pair[1].at_h):
+            if event.policy is not None and event.at_h in hours:
+                raise self.fault((TIMELINE, place, "at_h"), event.at_h, "another hour than that of any other policy")
+            hours |= {event.at_h} if event.policy is not None else set()
+            before = policy_before(event, [e for e in events if e.at_h < event.at_h], policy)
+            self.build((TIMELINE, place), partial(check_event, event, population, before, days))
 
     def population(self, keys: Mapping[str, Any]) -> Population:
         preset, seed = keys["preset"] or DEFAULT_BEHAVIOUR, 1 if keys["seed"] is None else keys["seed"]
@@ -276,11 +342,12 @@ class _Reader:
             text = str(fault)
             if text.startswith(f"{self.source}:") or (file is not None and text.startswith(str(file))):
                 raise
-            field = _FIELD.match(text)
-            if field is not None and text[field.end() :].startswith((" =", "[")):
+            of_key = _EVENT_KEY.sub("", text) if path[:1] == (TIMELINE,) else text
+            field = _FIELD.match(of_key)
+            if field is not None and of_key[field.end() :].startswith((" =", "[", " is missing;")):
                 deeper = (*path, field[1])
                 path = deeper if key_at(path) is None and key_at(deeper) is not None else path
-                text = f"{_label(path)}{text[field.end() :]}"
+                text = f"{_label(path)}{of_key[field.end() :]}"
             else:
                 text = f"{_label(path)}: {text}" if path else text
             raise type(fault)(self.at(path, text)[1]) from fault
@@ -289,7 +356,7 @@ class _Reader:
         return ScenarioError(self.at(path, complaint(_label(path), value, allowed))[1])
 
     def at(self, path: KeyPath, text: str) -> tuple[int, str]:
-        line = line_of(self.lines, tuple(part for part in path if isinstance(part, str)))
+        line = line_of(self.lines, path)
         return line, f"{self.source}:{line}: {text}"
 
 
@@ -302,12 +369,26 @@ def _changed(shape: T, keys: Mapping[str, str], given: Mapping[str, Any]) -> T:
     return replace(shape, **changes)  # type: ignore[type-var]
 
 
+def _allowed(name: str) -> str:
+    key = key_at((TIMELINE, name))
+    allowed = key.allowed if key is not None else ""
+    return allowed if isinstance(allowed, str) else ", ".join(allowed)
+
+
 def _in(section: KeyPath, what: str) -> str:
-    return f"[{'.'.join(map(str, section))}] {what}" if section else what
+    """Put a section before what is in it: ``[policy] ...``, ``[[timeline]] ...``."""
+    names = ".".join(part for part in section if isinstance(part, str))
+    if not names:
+        return what
+    return f"[[{names}]] {what}" if isinstance(section[-1], int) else f"[{names}] {what}"
 
 
 def _label(path: KeyPath) -> str:
-    """Spell a path as people read it: ``[workload] hourly[3]``."""
-    names = [part for part in path if isinstance(part, str)]
-    index = "".join(f"[{part}]" for part in path if isinstance(part, int))
-    return _in(tuple(names[:-1]), f"{names[-1]}{index}") if names else ""
+    """Spell a path as people read it: ``[workload] hourly[3]``, ``[[timeline]] at_h``."""
+    last = max((i for i, part in enumerate(path) if isinstance(part, str)), default=-1)
+    if last < 0:
+        return ""
+    if path[:1] == (TIMELINE,) and len(path) == 2:
+        return f"[[{TIMELINE}]]"
+    index = "".join(f"[{part}]" for part in path[last + 1 :])
+    return _in(path[:last], f"{path[last]}{index}")

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sim.files import write_text
-from sim.terms import TlsVersion, Vary
+from sim.terms import Setting, TlsVersion, Vary
+from sim.timeline import EVENTS
 
 _BLOCK: Final = re.compile(r"<!-- keys (\S+) -->\n.*?<!-- end -->\n", re.DOTALL)
 _SEED: Final = {"ge": 0, "le": 2**63 - 1}
@@ -55,6 +56,10 @@ def _flag(what: str, *, default: bool) -> Key:
 
 def _word(what: str, words: Iterable[str], default: str) -> Key:
     return Key(kind=str, what=what, allowed=tuple(words), default=default)
+
+
+def _name(what: str) -> Key:
+    return Key(kind=str, what=what, allowed="a name", default="none")
 
 
 def _file(what: str, default: str) -> Key:
@@ -159,8 +164,23 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
         "dns_timeout_s": _number("until a temporary failure is known", "0..86400 s", "30", ge=0, le=86_400),
         "max_connections": _count("system-wide ceiling", "1..1000000", "10000", ge=1, le=1_000_000),
     },
+    "timeline": {
+        "event": _word("what happens", EVENTS, "needed"),
+        "at_h": _number("when, hours from the start", "0..9600 h", "needed", ge=0, le=9_600),
+        "for_h": _number("for how long", "more than 0, up to 9600 h", "for good", gt=0, le=9_600),
+        "provider": _name("a provider of the population"),
+        "mx_host": _name("an MX host of the population"),
+        "domain": _name("a destination of the population, or `.name` for all below a name"),
+        "share": _number("of mail, whose paths are stripped", "0..1", "none", ge=0, le=1),
+        "factor": _number("of `load`: how many times the mail", "0..1000", "none", ge=0, le=1_000),
+        "label": Key(kind=str, what="its name in charts", allowed="a text", default="made from the rest"),
+        "file": _file("of `policy`: the Destination Controls from then on", "none"),
+        "setting": _word("of `policy`: one TLS setting for every entry and DEFAULT", (s.key for s in Setting), "none"),
+    },
 }
 
+#: A section that is an array of tables, ``[[timeline]]``: one table an event.
+TIMELINE: Final = "timeline"
 #: A section whose keys are the figures of the preset, not known here.
 FIGURES: Final = "figures"
 
@@ -180,8 +200,9 @@ def model() -> Any:
         if section == "population":
             fields[FIGURES] = (dict[str, float] | None, None)
         if section != _TOP:
-            part = create_model(section, __config__=config, **fields)
-            parts[section] = (part, Field(default_factory=part))
+            part: Any = create_model(section, __config__=config, **fields)
+            several = section == TIMELINE
+            parts[section] = (list[part] if several else part, Field(default_factory=list if several else part))
     return create_model("scenario", __config__=config, **fields_of(_TOP), **parts)
 
 
@@ -191,10 +212,11 @@ def _bounds(key: Key) -> dict[str, Any]:
 
 def key_at(path: tuple[str | int, ...]) -> Key | None:
     """Return the key at a path such as ``("workload", "hourly", 3)``, or ``None`` where a section or nothing is."""
-    if not path:
+    names = [part for part in path if isinstance(part, str)]
+    if not names:
         return None
-    section, name = (_TOP, path[0]) if path[0] in SECTIONS[_TOP] else (path[0], path[1] if len(path) > 1 else "")
-    return SECTIONS.get(str(section), {}).get(str(name))
+    section, name = (_TOP, names[0]) if names[0] in SECTIONS[_TOP] else (names[0], "".join(names[1:2]))
+    return SECTIONS.get(section, {}).get(name)
 
 
 def names_at(path: tuple[str | int, ...]) -> list[str]:

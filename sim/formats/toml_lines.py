@@ -9,12 +9,12 @@ from typing import Any
 
 from sim.errors import SimError
 
-Path = tuple[str, ...]
+Path = tuple[str | int, ...]
 
 _AT_LINE = re.compile(r"\s*\(at line (\d+), column \d+\)")
 _NAME = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
 _KEY = re.compile(rf"\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*=")
-_HEADER = re.compile(rf"\s*\[\[?\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*\]")
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*\]")
 _PART = re.compile(_NAME)
 _MULTILINE = re.compile(r"\"\"\"|\'\'\'")
 
@@ -39,19 +39,28 @@ def load_toml(text: str, source: str, error: type[SimError]) -> dict[str, Any]:
 def key_lines(text: str) -> Mapping[Path, int]:
     r"""Find the line of each section and key by its looks; a key inside an inline table has none of its own.
 
+    The tables of an array stand under their places in it.
+
     Examples
     --------
     >>> key_lines('days = 1\n[policy]\nfile = "d.ini"\n')[("policy", "file")]
     3
+    >>> key_lines('[[timeline]]\nat_h = 1\n[[timeline]]\nat_h = 2\n')[("timeline", 1, "at_h")]
+    4
     """
     found: dict[Path, int] = {}
+    seen: dict[Path, int] = {}
     section: Path = ()
     inside = False
     for number, line in enumerate(text.splitlines(), start=1):
         header, key = _HEADER.match(line), _KEY.match(line)
         if not inside and header:
-            section = _parts(header[1])
+            section = _parts(header[2])
             found.setdefault(section, number)
+            if header[1] == "[[":
+                seen[section] = seen.get(section, -1) + 1
+                section = (*section, seen[section])
+                found[section] = number
         elif not inside and key:
             path = section + _parts(key[1])
             for depth in range(len(section) + 1, len(path) + 1):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sim.results import findings
 from sim.results.chart_style import (
+    ATTACKER_COLOUR,
     DEFERRED_COLOUR,
     FATE_COLOURS,
     INK,
@@ -37,6 +38,9 @@ _DEFERRED_WIDTH, _DELAY_WIDTH = 1.25, 1.9
 _LABEL_WIDTH = 1.55
 _OUTSIDE = 0.5
 _BAR = 0.66
+#: Height of the strip that marks exposed mail, of a row, and the least width in inches at which it can be seen.
+_STRIP, _LEAST_STRIP = 0.16, 0.02
+_EXPOSED = "exposed"
 #: An interval narrower than this many inches would be hidden by the line that draws it.
 _LEAST_WHISKER = 0.03
 _MARKS = (
@@ -48,7 +52,7 @@ _MARKS = (
 
 @dataclass(frozen=True, eq=False)
 class _Bar:
-    """One row of the chart. Arrays (5,) by fate; deferred: share, low, high; delay_s: 50, 95, 99 %."""
+    """One row of the chart. Arrays (5,) by fate; deferred: share, low, high; delay_s: 50, 95, 99 %; exposed: share."""
 
     setting: str
     lines: list[str]
@@ -57,6 +61,7 @@ class _Bar:
     high: NDArray[np.float64]
     deferred: tuple[float, float, float]
     delay_s: NDArray[np.float64]
+    exposed: float
 
 
 @house_style
@@ -68,6 +73,7 @@ def fates(frame: DataFrame, *, caption: str = "", title: str | None = None) -> F
     frame : one row a (setting, reading, fate), in the order of the bars: columns setting, reading, fate, share, low,
         high, deferred_share, deferred_low, deferred_high, delay_p50_s, delay_p95_s, delay_p99_s
         (`sim.results.tables.fates_frame`). Shares of one bar add up to 1; low and high may be missing values.
+        exposed_share, where it is there and above 0, is a strip along the segment in clear.
     caption : what varied and how much; what the marks mean is added.
     title : replaces the computed finding.
 
@@ -85,7 +91,10 @@ def fates(frame: DataFrame, *, caption: str = "", title: str | None = None) -> F
     notes = [caption, *_notes(bars, width)]
     sheet = Sheet(title or findings.fates(frame), " ".join(note for note in notes if note), 0.5 + inner + 0.5)
     present = [fate for fate in Fate if any(bar.share[fate] > 0 for bar in bars)]
-    sheet.swatches(left, 0.1, [(fate.label, FATE_COLOURS[fate]) for fate in present])
+    swatches = [(fate.label, FATE_COLOURS[fate]) for fate in present]
+    if any(bar.exposed > 0 for bar in bars):
+        swatches.append((_EXPOSED, ATTACKER_COLOUR))
+    sheet.swatches(left, 0.1, swatches)
     y = np.array([place + 0.5 for place in places])
     axes = sheet.axes(left, 0.5, width, inner)
     _draw_fates(axes, bars, y, width)
@@ -118,7 +127,8 @@ def _bars(frame: DataFrame) -> list[_Bar]:
         deferred = tuple(float(first[f"deferred_{end}"]) for end in ("share", "low", "high"))
         delay_s = first[["delay_p50_s", "delay_p95_s", "delay_p99_s"]].to_numpy(dtype=float)
         share = np.nan_to_num(values[0])
-        bars.append(_Bar(str(setting), lines, share, values[1], values[2], deferred, delay_s))  # type: ignore[arg-type]
+        exposed = float(np.nan_to_num(first.get("exposed_share", 0.0)))
+        bars.append(_Bar(str(setting), lines, share, values[1], values[2], deferred, delay_s, exposed))  # type: ignore[arg-type]
     return bars
 
 
@@ -161,6 +171,8 @@ def _notes(bars: list[_Bar], width: float) -> list[str]:
         )
     if any(w < _LEAST_WHISKER for w in widths):
         notes.append("Intervals not drawn are narrower than the line that would draw them.")
+    if any(bar.exposed > 0 for bar in bars):
+        notes.append("Exposed: in clear on a path where somebody removes STARTTLS.")
     if any(_outside(bar, width) for bar in bars):
         notes.append("A number beside a bar is its last share.")
     return notes
@@ -187,6 +199,10 @@ def _draw_fates(axes: Axes, bars: list[_Bar], y: NDArray[np.float64], width: flo
                     color=ink_on(colour),
                 )
             start += share
+        if bar.exposed > 0:
+            wide = max(bar.exposed * 100, _LEAST_STRIP / width * 100)
+            strip = middle + _BAR / 2 - _STRIP / 2
+            axes.barh(strip, wide, height=_STRIP, color=ATTACKER_COLOUR, linewidth=0)
         if outside := _outside(bar, width):
             axes.text(100 + 6 / width, middle, outside, ha="left", va="center_baseline", fontsize=SMALL)
         for _, low, high in _boundaries(bar):

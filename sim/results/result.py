@@ -13,7 +13,7 @@ from sim.results import tables
 from sim.results.labels import Labels
 from sim.results.records import connections_frame, messages_frame
 from sim.results.sinks import CountSink, RecordSink
-from sim.results.timeline import timeline
+from sim.results.timeline import marks, timeline
 from sim.terms import Fate
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Result:
     labels : names of the codes.
     counts : the sink the engine fed; a `RecordSink` when every message was kept.
     meta : what was run: policy_hash, world_hash, population_hash, seed, version, days, until_s (None: the run drained),
-        engine, peak_connections, ... Any other key is kept and shown.
+        engine, peak_connections, timeline (label, at_h, for_h of each event), ... Any other key is kept and shown.
     """
 
     def __init__(self, labels: Labels, counts: CountSink | RecordSink, meta: Mapping[str, Any] | None = None) -> None:
@@ -98,7 +98,7 @@ class Result:
         values |= {} if peak is None else {"peak_connections": peak}
         known = [key for key in _META_ORDER if self.meta.get(key) is not None]
         others = [key for key in self.meta if key not in known and key not in values and self.meta[key] is not None]
-        values |= {key: self.meta[key] for key in (*known, *others)}
+        values |= {key: self.meta[key] for key in (*known, *others) if self.meta[key] != []}
         return pd.DataFrame({"quantity": list(values), "value": pd.Series(list(values.values()), dtype=object)})
 
     def by_setting(self) -> DataFrame:
@@ -175,11 +175,15 @@ class Plots:
 
         return charts.fates(self._fates(), caption=self.caption())
 
-    def queue(self, interval: str | float = "5min", events: Sequence[tuple[float, str]] = ()) -> Figure:
-        """Draw queue, flows and connections over time; `events` are (hour, label) marks of the timeline."""
+    def queue(self, interval: str | float = "5min", events: Sequence[tuple[float, str]] | None = None) -> Figure:
+        """Draw queue, flows and connections over time; `events` are (hour, label) marks, by default the timeline's."""
         from sim.results import charts
 
-        return charts.queue(self._result.timeline(interval), events, caption=self.caption())
+        frame = self._result.timeline(interval)
+        if events is None:
+            end_h = float(frame["time_h"].iloc[-1]) if len(frame) else 0.0
+            events = marks(self._result.meta.get("timeline", ()), end_h)
+        return charts.queue(frame, events, caption=self.caption())
 
     def delay(self) -> Figure:
         """Draw the share of mail still undelivered after a time, one curve a setting in use."""

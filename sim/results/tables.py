@@ -27,7 +27,7 @@ DELAYS = ("delay_mean_s", "delay_p50_s", "delay_p95_s", "delay_p99_s", "delay_ma
 #: Columns of the frame of the main chart.
 FATES_COLUMNS = [
     "setting", "reading", "fate", "messages", "share", "low", "high", "deferred_share", "deferred_low", "deferred_high",
-    "delay_p50_s", "delay_p95_s", "delay_p99_s",
+    "delay_p50_s", "delay_p95_s", "delay_p99_s", "exposed_share", "exposed_low", "exposed_high",
 ]  # fmt: skip
 
 
@@ -158,8 +158,9 @@ def fates_frame(
     -------
     setting, reading, fate, messages (mean over the replications), share, low, high; and, equal on all rows of a case,
     deferred_share, deferred_low, deferred_high, delay_p50_s, delay_p95_s, delay_p99_s: of the delivered mail of all
-    replications together where these bring their ``delay_counts``, else means over the replications.
-    ``.attrs`` holds n, level, vary.
+    replications together where these bring their ``delay_counts``, else means over the replications; exposed_share,
+    exposed_low, exposed_high: of the mail in clear on a stripped path, never NaN (without an interval both ends are the
+    share). ``.attrs`` holds n, level, vary.
     """
     import pandas as pd
 
@@ -175,6 +176,11 @@ def fates_frame(
         delays = _delays_of(replications)
         beside: Columns = dict(zip(DELAYS[1:4], delays, strict=True))
         beside |= {"deferred_share": deferred.mean, "deferred_low": deferred.low, "deferred_high": deferred.high}
+        shown = np.nan_to_num([float(r.get("exposed_share", 0.0)) for r in replications])
+        exposed = across(shown.tolist(), level=level, vary=vary)
+        beside["exposed_share"] = exposed.mean
+        ends = {"exposed_low": exposed.low, "exposed_high": exposed.high}
+        beside |= {name: exposed.mean if np.isnan(end) else end for name, end in ends.items()}
         for fate in Fate:
             share = {"share": fates.mean[fate], "low": fates.low[fate], "high": fates.high[fate]}
             case = {"setting": setting, "reading": reading, "fate": fate.label}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,6 +149,18 @@ def timeline(minutes: Minutes, interval: str | float, horizon_s: float = 0) -> D
             "connections_open": np.cumsum(connections[:, OPENED] - connections[:, CLOSED]),
         }
     )
+
+
+def marks(events: Sequence[Mapping[str, Any]], horizon_h: float = np.inf) -> list[tuple[float, str]]:
+    """Return (hour, label) of what begins and ends before a horizon, in order of time.
+
+    Parameters
+    ----------
+    events : label, at_h, for_h (None: for good) of each.
+    """
+    found = [(float(event["at_h"]), str(event["label"])) for event in events]
+    found += [(e["at_h"] + e["for_h"], f"end of {e['label']}") for e in events if e["for_h"] is not None]
+    return sorted((hour, label) for hour, label in found if hour < horizon_h)
 
 
 def _resample(counts: Ints, rows: int, step: int) -> Ints:

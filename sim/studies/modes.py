@@ -82,7 +82,8 @@ def modes(
 
     Parameters
     ----------
-    scenario : whose limits, profiles, population and mail are used; its TLS settings are replaced, one at a time.
+    scenario : whose limits, profiles, population, mail and timeline are used; its TLS settings are replaced, one at a
+        time and throughout: events that change them are left out.
     messages : expected in the arrival window over all destinations; None = what the workload says.
     replications : runs of each setting. The first has the scenario's population and ``seed``; the others draw anew
         what varies. None = 5, or as many as the precision needs.
@@ -123,6 +124,7 @@ def _record(scenario: Scenario, found: Replicated[Totals], hashes: list[str]) ->
         "weighting": scenario.population.weighting,
         "domains": len(scenario.population.domains),
         "days": scenario.days,
+        "timeline": [event.row() for event in scenario.with_setting(Setting.NO).timeline],
         "policy_hash": scenario.policy.hash,
         "world_hashes": hashes,
         "sender": scenario.sender,
@@ -213,7 +215,7 @@ class ModesResult:
         return self._frame
 
     def summary(self) -> pd.DataFrame:
-        """Return one row a (setting, reading): share of each fate, share deferred, delay percentiles."""
+        """Return one row a (setting, reading): share of each fate, share deferred, delay percentiles, share exposed."""
         import pandas as pd
 
         frame = self.frame()
@@ -223,7 +225,8 @@ class ModesResult:
             by_fate = part.set_index("fate")
             row: dict[str, Any] = {"setting": setting, "reading": reading, "messages": part["messages"].sum()}
             row |= {f"{fate.key}_share": by_fate.loc[fate.label, "share"] for fate in fates}
-            rows.append(row | part.iloc[0][["deferred_share", "delay_p50_s", "delay_p95_s", "delay_p99_s"]].to_dict())
+            beside = ["deferred_share", "delay_p50_s", "delay_p95_s", "delay_p99_s", "exposed_share"]
+            rows.append(row | part.iloc[0][beside].to_dict())
         return pd.DataFrame(rows)
 
     def delays(self, level: float = 0.95) -> pd.DataFrame:

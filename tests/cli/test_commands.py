@@ -147,6 +147,63 @@ def test_modes_says_how_far_p99_differs_between_replications() -> None:
     assert document("modes", *some[:-4], "--replications", "1", "--jobs", "1")["notes"] == []
 
 
+EVENTS = """
+[[timeline]]
+event = "outage"
+provider = "microsoft-mail"
+at_h = 9
+for_h = 4
+[[timeline]]
+event = "policy"
+setting = "preferred"
+at_h = 8
+[[timeline]]
+event = "starttls-stripped"
+share = 0.5
+at_h = 1.5
+"""
+
+
+def test_run_tells_its_timeline_and_what_was_exposed(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(SCENARIO + EVENTS)
+    told = document("run", str(scenario))
+    assert [(row["at_h"], row["label"]) for row in told["timeline"]] == [
+        (1.5, "starttls stripped 50 % of mail"),
+        (8, "Preferred everywhere"),
+        (9, "outage microsoft-mail"),
+    ]
+    strip, policy, outage = told["timeline"]
+    assert strip["mail_share"] == pytest.approx(0.5, abs=0.05)
+    assert (outage["hosts"], outage["until_h"], outage["domains"] > 1) == (1, 13, True)
+    assert 0 < policy["domains"] < 60
+    assert told["meta"]["timeline"][2] == {"label": "outage microsoft-mail", "at_h": 9, "for_h": 4}
+    text = flat(printed("run", str(scenario), "--out", str(tmp_path / "out")))
+    exposed = told["summary"]["exposed_messages"]
+    assert exposed > 0
+    percent = f"{told['summary']['exposed_share'] * 100:.1f} %"
+    assert f"{exposed:,} ({percent}) went in clear on a path where somebody removes STARTTLS." in text
+    assert f"9 13 outage microsoft-mail {outage['domains']} 1 " in text
+    assert "The policy changes during the run: tables name entries and settings as they were at its start." in text
+
+
+def test_run_says_nothing_of_events_where_there_are_none(scenario: Path) -> None:
+    text = printed("run", str(scenario))
+    assert "Timeline" not in text
+    assert "removes STARTTLS" not in text
+    assert document("run", str(scenario))["timeline"] == []
+
+
+def test_modes_shows_what_is_exposed_only_where_there_is_any(scenario: Path) -> None:
+    some = ("--replications", "1", "--jobs", "1")
+    assert "exposed" not in printed("modes", str(scenario), *some)
+    scenario.write_text(SCENARIO + EVENTS)
+    text = printed("modes", str(scenario), *some)
+    assert "exposed: in clear on a path where somebody removes STARTTLS." in flat(text)
+    assert "Left out, since a row has one setting throughout: Preferred everywhere at 8 h." in flat(text)
+    [head] = [line.split() for line in text.splitlines() if line.startswith("TLS setting  ")]
+    assert head[-3:] == ["p95", "p99", "exposed"]
+
+
 def test_run_keeps_records_when_asked(scenario: Path, tmp_path: Path) -> None:
     told = document("run", str(scenario), "--records", "--seed", "4", "--out", str(tmp_path / "out"))
     assert told["meta"]["seed"] == 4

@@ -22,6 +22,7 @@ from sim.policy.profiles.esa import Switches
 from sim.scenario import SENDERS, DeliverySwitches
 from sim.studies.replications import Plan, varied
 from sim.terms import Setting, TlsVersion, Vary
+from sim.timeline import EVENTS
 from sim.world.shapes import Recipients, Sizes
 from tests.repository.tree import ROOT
 
@@ -55,8 +56,14 @@ def test_the_shipped_example_is_what_it_says() -> None:
 
 
 def test_the_example_of_the_manual_is_read_as_it_says() -> None:
-    (text,) = re.findall(r"^```toml\n(.*?)^```$", MANUAL.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    file = parsed(text)
+    text, events = re.findall(r"^```toml\n(.*?)^```$", MANUAL.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    file = parsed(f"{text}\n{events}")
+    told = [(event.event, event.label, event.at_h, event.for_h) for event in file.scenario.timeline]
+    assert told == [
+        ("certificate-expires", "certificate expires mx1.microsoft-mail.example", 6, 36),
+        ("outage", "outage microsoft-mail", 9, 4),
+        ("policy", "a trial of Required", 10, 2),
+    ]
     assert file.replications == 5
     assert file.vary == "chance and population"
     assert file.scenario.minimum_tls == TlsVersion.TLS_1_2
@@ -221,8 +228,123 @@ BAD = [
     ("[switches]\npv_after_220 = 'maybe'\n", "s.toml:2: [switches] pv_after_220 = 'maybe'; allowed: clear, fail", ""),
     ("[switches]\ntls_failure_next_mx = 1\n", "s.toml:2: [switches] tls_failure_next_mx = 1; allowed: true, false", ""),
     ("[delivery]\nexpire = 'due'\n", "s.toml:2: [delivery] expire = 'due'", "Did you mean 'when_due'?"),
+    ("timeline = 3\n", "s.toml:1: timeline = 3; allowed: tables, [[timeline]]", ""),
+    ("\n[timeline]\nat_h = 3\n", "s.toml:2: timeline = {'at_h': 3}; allowed: tables, [[timeline]]", ""),
+    ("timeline = [3]\n", "s.toml:1: [[timeline]] = 3; allowed: tables, [[timeline]]", ""),
     ("[delivery]\ndns_s = -1\n", "s.toml:2: [delivery] dns_s = -1; allowed: 0..86400 s", ""),
 ]
+
+
+#: Second tables of a timeline, whose head is line 7.
+BAD_EVENTS = [
+    ("evnt = 'outage'\nat_h = 1\n", "8: [[timeline]] unknown key = 'evnt'; allowed: event,", "Did you mean 'event'?"),
+    ("at_h = 1\nevent = 'outrage'\n", "9: [[timeline]] event = 'outrage'; allowed: outage,", "mean 'outage'?"),
+    ("at_h = 1\n", "7: [[timeline]] event is missing; allowed: outage, certificate-expires", ""),
+    ("event = 'outage'\ndomain = 'x'\n", "7: [[timeline]] at_h is missing; allowed: 0..9600 h", ""),
+    ("event = 'outage'\nat_h = -1\ndomain = 'x'\n", "9: [[timeline]] at_h = -1; allowed: 0..9600 h", ""),
+    ("event = 'outage'\nat_h = '9'\ndomain = 'x'\n", "9: [[timeline]] at_h = '9'; allowed: 0..9600 h", ""),
+    ("event = 'outage'\nat_h = 1\nfor_h = 0\n", "10: [[timeline]] for_h = 0; allowed: more than 0", ""),
+    ("event = 'outage'\nat_h = 1\n", "7: [[timeline]]: outage: whom it concerns = 'nobody'; allowed: one of", ""),
+    ("event = 'outage'\nat_h = 1\nfactor = 2\ndomain = 'x'\n", "10: [[timeline]] factor = 2.0; allowed: nothing", ""),
+    (
+        "event = 'outage'\nat_h = 1\nprovider = 'google-mial'\n",
+        "10: [[timeline]] provider = 'google-mial'",
+        "Did you mean 'google-mail'?",
+    ),
+    (
+        "event = 'outage'\nat_h = 1\nmx_host = 'mx1.google-mial.example'\n",
+        "10: [[timeline]] mx_host = 'mx1.google-mial.example'",
+        "Did you mean 'mx1.google-mail.example'?",
+    ),
+    (
+        "event = 'load'\nat_h = 1\ndomain = 'gogle-mail.example'\nfactor = 2\n",
+        "10: [[timeline]] domain = 'gogle-mail.example'",
+        "Did you mean 'google-mail.example'?",
+    ),
+    ("event = 'load'\nat_h = 1\n", "7: [[timeline]] factor is missing; allowed: 0..1000 times the mail", ""),
+    ("event = 'load'\nat_h = 1\nfactor = 1e9\n", "10: [[timeline]] factor = 1000000000.0; allowed: 0..1000", ""),
+    ("event = 'load'\nat_h = 24\nfactor = 2\n", "9: [[timeline]] at_h = 24.0; allowed: below 24 h", ""),
+    ("event = 'starttls-stripped'\nat_h = 1\nshare = 30\n", "10: [[timeline]] share = 30; allowed: 0..1", ""),
+    (
+        "event = 'starttls-stripped'\nat_h = 1\nshare = 0.3\ndomain = 'x'\n",
+        "7: [[timeline]]: starttls-stripped: whom it concerns = 'domain and share'; allowed: one of",
+        "",
+    ),
+    ("event = 'policy'\nat_h = 1\n", "7: [[timeline]] policy = 'nothing'; allowed: one of file, setting", ""),
+    (
+        "event = 'policy'\nat_h = 1\nfile = 'x.ini'\nsetting = 'no'\n",
+        "7: [[timeline]] policy = 'file and setting'; allowed: one of file, setting",
+        "",
+    ),
+    ("event = 'policy'\nat_h = 1\nsetting = 'requierd'\n", "10: [[timeline]] setting = 'requierd'", "mean 'required'?"),
+    (
+        "event = 'policy'\nat_h = 1\nfile = 'destination.ini'\n",
+        "10: [[timeline]] file = ",
+        "Did you mean 'destinations.ini'?",
+    ),
+    ("event = 'policy'\nat_h = 1\nfile = 'destinations.ini'\n", "7: [[timeline]]: policy: [", ""),
+    ("event = 'policy'\nat_h = 1\nsetting = 'no'\n", "7: [[timeline]]: policy: no destination gets another", ""),
+    ("event = 'outage'\nat_h = 1\nsetting = 'no'\n", "10: [[timeline]] setting = 'no'; allowed: only beside", ""),
+    ("event = 'policy'\nat_h = 2\nsetting = 'required'\n", "9: [[timeline]] at_h = 2.0; allowed: another hour", ""),
+]
+
+
+@pytest.mark.parametrize(("event", "told", "guess"), BAD_EVENTS, ids=[str(i) for i in range(len(BAD_EVENTS))])
+def test_a_fault_of_an_event_names_the_line_in_its_own_table(event: str, told: str, guess: str) -> None:
+    before = "[population]\ndomains = 20\n"
+    first = "[[timeline]]\nevent = 'policy'\nat_h = 2\nsetting = 'preferred'\n"
+    line = complaint_of(f"{before}{first}[[timeline]]\n{event}[workload]\nmessages = 100\n")
+    assert f"s.toml:{told}" in line
+    assert guess in line
+
+
+def test_every_key_of_an_event_reaches_the_scenario(tmp_path: Path) -> None:
+    (tmp_path / "later.ini").write_text("[DEFAULT]\ntable_tls = require\n")
+    tables = [
+        "event = 'outage'\nat_h = 1\nfor_h = 2\nprovider = 'google-mail'\nlabel = 'gone'",
+        "event = 'certificate-expires'\nat_h = 2\nmx_host = 'mx1.google-mail.example'",
+        "event = 'starttls-stripped'\nat_h = 3\nshare = 0.25",
+        "event = 'tls-turned-on'\nat_h = 4\ndomain = '.example'",
+        "event = 'load'\nat_h = 5\nfactor = 2.5",
+        "event = 'policy'\nat_h = 6\nfile = 'later.ini'",
+        "event = 'policy'\nat_h = 7\nsetting = 'required_verify'",
+    ]
+    text = MAIL + "".join(f"[[timeline]]\n{table}\n" for table in reversed(tables))
+    timeline = parsed(text, tmp_path).scenario.timeline
+    assert [event.event for event in timeline] == [*EVENTS, "policy"]
+    assert [event.at_h for event in timeline] == [1, 2, 3, 4, 5, 6, 7]
+    outage, expiry, strip, on, load, by_file, by_setting = timeline
+    assert (outage.for_h, outage.provider, outage.label) == (2, "google-mail", "gone")
+    assert (expiry.mx_host, expiry.for_h) == ("mx1.google-mail.example", None)
+    assert (strip.share, on.domain, load.factor) == (0.25, ".example", 2.5)
+    assert by_file.policy is not None
+    assert (by_file.policy.default.tls, by_file.label) == (Setting.REQUIRED, "policy later.ini")
+    assert by_setting.policy is not None
+    assert by_setting.policy.default.tls == Setting.REQUIRED_VERIFY
+    assert by_setting.label == "Required - Verify everywhere"
+
+
+def test_a_later_policy_is_read_with_the_profiles_and_as_strictly_as_the_first(tmp_path: Path) -> None:
+    profiles = (EXAMPLES / "bounce_profiles.toml").read_text()
+    (tmp_path / "p.toml").write_text(profiles)
+    (tmp_path / "later.ini").write_text("[a.example]\nbounce_profile = Bulk_Fast\n[DEFAULT]\ntable_tls = require\n")
+    later = "[[timeline]]\nevent = 'policy'\nat_h = 1\nfile = 'later.ini'\n"
+    file = parsed(f"[policy]\nbounce_profiles = 'p.toml'\n{MAIL}{later}", tmp_path)
+    [event] = file.scenario.timeline
+    assert event.policy is not None
+    assert event.policy.profile("Bulk_Fast") == file.scenario.policy.profile("Bulk_Fast")
+    with pytest.raises(SimError, match=r"later.ini:3: \[DEFAULT\] ip_sort_pref: missing"):
+        parsed(f"[policy]\nstrict = true\n{MAIL}{later}", tmp_path)
+
+
+def test_the_shipped_outage_is_what_it_says() -> None:
+    file = read_scenario(EXAMPLES / "outage.toml")
+    [event] = file.scenario.timeline
+    assert (event.event, event.provider, event.at_h, event.ends_h) == ("outage", "microsoft-mail", 9, 13)
+    assert file.scenario.until_s == 86_400
+    plain = read_scenario(EXAMPLES / "scenario.toml").scenario
+    assert file.scenario.policy.hash == plain.policy.hash
+    assert file.scenario.population.hash == plain.population.hash
 
 
 @pytest.mark.parametrize(("text", "told", "guess"), BAD, ids=[str(i) for i in range(len(BAD))])
@@ -252,9 +374,11 @@ def test_lines_of_keys_are_found_however_they_are_spelled() -> None:
     text = 'a.b = 1\n# x = 2\n[ "c" ]\n\nd = """\ne = 3\n"""\n f . g=4\nh = [\n  1,\n]\n[[i.j]]\nk = 5\n'
     lines = key_lines(text)
     assert lines == {("a",): 1, ("a", "b"): 1, ("c",): 3, ("c", "d"): 5, ("c", "f"): 8, ("c", "f", "g"): 8,
-                     ("c", "h"): 9, ("i", "j"): 12, ("i", "j", "k"): 13}  # fmt: skip
+                     ("c", "h"): 9, ("i", "j"): 12, ("i", "j", 0): 12, ("i", "j", 0, "k"): 13}  # fmt: skip
     assert line_of(lines, ("c", "f", "z")) == 8
     assert line_of(lines, ("z",)) == 1
+    assert line_of(lines, ("i", "j", 0, "z")) == 12
+    assert line_of(key_lines("[[a]]\nb = 1\n\n[[a]]\nb = 1\n[[c]]\nb = 1\n"), ("a", 1, "b")) == 5
 
 
 def test_every_section_is_offered_where_one_is_misspelled() -> None:
@@ -278,6 +402,14 @@ size_median_bytes = 30_000
 pv_after_220 = "fail"
 [delivery]
 idle_timeout_s = 5
+[[timeline]]
+event = "outage"
+at_h = 1
+provider = "google-mail"
+[[timeline]]
+event = "policy"
+at_h = 2
+setting = "required"
 """
 VALUES = ["-1", "0", "1e300", "nan", "inf", "9" * 30, "'x'", "[]", "{}", "[[1]]", "true", "1979-05-27", "'\\u0000'"]
 

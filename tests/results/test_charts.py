@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -245,6 +246,40 @@ def test_a_word_with_a_question_mark_stays_inside_its_cell(label: str, columns: 
         assert inside.x1 < around.x1
         assert around.y0 < inside.y0
         assert inside.y1 < around.y1
+
+
+def drawn(figure: Figure) -> set[str]:
+    return {item.get_text() for item in texts(figure)}
+
+
+def test_the_queue_chart_marks_the_timeline_of_the_run_unless_told_otherwise(result: Result) -> None:
+    events = [
+        {"label": "outage of x", "at_h": 2.0, "for_h": 3.0},
+        {"label": "after the end", "at_h": 9e4, "for_h": None},
+    ]
+    marked = Result(result.labels, result.counts, result.meta | {"timeline": events})
+    told = drawn(marked.plot.queue("1h"))
+    assert {"outage of x", "end of outage of x"} < told
+    assert "after the end" not in told
+    assert not {"outage of x", "end of outage of x"} & drawn(marked.plot.queue("1h", events=()))
+
+
+def test_exposed_mail_is_a_strip_of_its_share_in_the_attackers_colour() -> None:
+    half = {f"{fate.key}_{what}": 0.5 * (fate < 2) for fate in Fate for what in ("share", "messages")}
+    half |= {"deferred_share": 0.0, "delay_p50_s": 1.0, "delay_p95_s": 2.0, "delay_p99_s": 3.0}
+
+    def strips(exposed: float) -> list[float]:
+        case = ("Preferred", "", [half | {"exposed_share": exposed}])
+        figure = charts.fates(fates_frame([case]))
+        assert ("exposed" in drawn(figure)) == (exposed > 0)
+        colour = to_rgba(charts.ATTACKER_COLOUR)
+        return [patch.get_width() for patch in figure.axes[0].patches if patch.get_facecolor() == colour]  # type: ignore[attr-defined]
+
+    assert strips(0.0) == []
+    assert strips(0.25) == [pytest.approx(25)]
+    # So thin that it could not be seen: as wide as can be.
+    [thin] = strips(1e-6)
+    assert 1e-4 < thin < 1.5
 
 
 def test_the_queue_chart_shows_connections_opened_not_those_that_happen_to_be_open(result: Result) -> None:

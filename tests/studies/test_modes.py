@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sim.cli.modes import p99_sentence
+from sim.cli.modes import p99_sentence, timeline_sentence
 from sim.delivery.analytic import ENDS
 from sim.delivery.simulate import simulate
 from sim.errors import OutputError, ScenarioError, SimError, WorkloadError
@@ -30,6 +30,7 @@ from sim.scenario import Scenario
 from sim.studies.modes import CASES, ModesResult, case_of, modes, with_cn_ptr
 from sim.studies.runs import replication_seed
 from sim.terms import Fate, Setting
+from sim.timeline import Event
 from sim.world.columns import FRAMES
 from sim.world.population import Population
 from sim.world.workload import Workload
@@ -135,7 +136,7 @@ def test_the_summary_repeats_the_frame() -> None:
 
 def test_the_summary_of_a_censored_run_accounts_for_all_mail() -> None:
     summary = modes(preset(until_s=43_200.0), replications=1, jobs=1).summary()
-    shares = summary[[c for c in summary.columns if c.endswith("_share") and c != "deferred_share"]]
+    shares = summary[[f"{fate.key}_share" for fate in Fate]]
     assert shares.sum(axis=1).to_numpy() == pytest.approx(np.ones(8))
 
 
@@ -143,6 +144,63 @@ def test_a_censored_run_shows_what_is_still_queued() -> None:
     frame = modes(preset(until_s=43_200.0), replications=1, jobs=1).frame()
     assert share(frame, 5, Fate.QUEUED) > 0.9
     assert frame.groupby(["setting", "reading"])["share"].sum().to_numpy() == pytest.approx(np.ones(8))
+
+
+# --- a timeline
+
+
+def stripped() -> Scenario:
+    """Everything is stripped from 6 h on; a change of policy and an outage of nobody important besides."""
+    events = (
+        Event(event="starttls-stripped", at_h=6, share=1.0),
+        Event(event="policy", at_h=7, policy=DestinationControls(default=Entry(domain="DEFAULT", tls=Setting(2)))),
+        Event(event="outage", at_h=8, for_h=1, domain="gone.example"),
+    )
+    return replace(custom(), until_s=43_200.0, days=0.5, timeline=events)
+
+
+@cache
+def made_of_stripped() -> ModesResult:
+    return modes(stripped(), replications=2, jobs=1)
+
+
+def test_the_share_that_is_exposed_has_its_columns_at_the_end() -> None:
+    frame = made_of_stripped().frame()
+    columns = ["exposed_share", "exposed_low", "exposed_high"]
+    assert frame.columns[-3:].tolist() == columns
+    assert frame[columns].notna().all(axis=None)
+    assert (frame["exposed_low"] <= frame["exposed_share"]).all()
+    assert (frame["exposed_share"] <= frame["exposed_high"]).all()
+
+
+def test_preferred_exposes_what_it_sends_in_clear_on_a_stripped_path_and_required_nothing() -> None:
+    result = made_of_stripped()
+    summary = result.summary()
+    assert summary.columns[-1] == "exposed_share"
+    exposed = dict(zip([case.setting for case in CASES], summary["exposed_share"], strict=True))
+    assert 0 < exposed[Setting.PREFERRED] <= share(result.frame(), 1, Fate.IN_CLEAR)
+    assert [exposed[s] for s in (Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_HOSTED)] == [0] * 3
+    mean = np.mean([row["exposed_share"] for row in result.totals[1]])
+    assert exposed[Setting.PREFERRED] == pytest.approx(mean)
+
+
+def test_nothing_is_exposed_without_an_attacker() -> None:
+    assert (made_of_custom().frame()[["exposed_share", "exposed_low", "exposed_high"]] == 0).all(axis=None)
+    one = modes(stripped(), replications=1, jobs=1).frame()
+    assert one[["exposed_share", "exposed_low", "exposed_high"]].notna().all(axis=None)
+
+
+def test_a_setting_is_in_force_throughout_and_the_other_events_happen() -> None:
+    result = made_of_stripped()
+    assert [row["label"] for row in result.meta["timeline"]] == [
+        "starttls stripped 100 % of mail",
+        "outage gone.example",
+    ]
+    assert timeline_sentence(result) == (
+        "Each row has the scenario's timeline: starttls stripped 100 % of mail at 6 h, outage gone.example at 8 h. "
+        "Left out, since a row has one setting throughout: policy changed at 7 h."
+    )
+    assert timeline_sentence(made_of_custom()) == ""
 
 
 # --- the same bytes
