@@ -225,17 +225,20 @@ class _Reader:
         self, path: KeyPath, given: dict[str, Any], policy: DestinationControls, profiles: BounceProfiles
     ) -> DestinationControls | None:
         """Take the keys that say a policy out of an event, and return the policy."""
-        said = {name: given.pop(name) for name in ("file", "setting") if name in given}
+        said = {name: given.pop(name) for name in ("file", "setting", "set") if name in given}
         if given["event"] != "policy":
             for name, value in said.items():
                 raise self.fault((*path, name), value, "only beside event = 'policy'")
             return None
         if len(said) != 1:
-            text = " and ".join(said) or "nothing"
-            raise ScenarioError(self.at(path, complaint(f"{_label(path)} policy", text, "one of file, setting"))[1])
+            text = complaint(f"{_label(path)} policy", " and ".join(said) or "nothing", "one of file, setting, set")
+            raise ScenarioError(self.at(path, text)[1])
         if "file" in said:
             given.setdefault("label", f"policy {said['file']}")
             return self.controls((*path, "file"), said["file"], profiles)
+        if "set" in said:
+            given.setdefault("label", ", ".join(f"{pattern} {setting}" for pattern, setting in said["set"].items()))
+            return self.build((*path, "set"), lambda: policy.with_tls(said["set"]))
         setting = next(s for s in Setting if s.key == said["setting"])
         given.setdefault("label", f"{setting.label} everywhere")
         return policy.with_setting(setting)

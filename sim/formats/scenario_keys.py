@@ -176,6 +176,12 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
         "label": Key(kind=str, what="its name in charts", allowed="a text", default="made from the rest"),
         "file": _file("of `policy`: the Destination Controls from then on", "none"),
         "setting": _word("of `policy`: one TLS setting for every entry and DEFAULT", (s.key for s in Setting), "none"),
+        "set": Key(
+            kind=dict[str, str],
+            what="of `policy`: TLS settings typed into the table in force at the start",
+            allowed="a table of pattern = setting, as `tlssim whatif --set` takes them",
+            default="none",
+        ),
     },
 }
 

@@ -270,11 +270,16 @@ BAD_EVENTS = [
         "7: [[timeline]]: starttls-stripped: whom it concerns = 'domain and share'; allowed: one of",
         "",
     ),
-    ("event = 'policy'\nat_h = 1\n", "7: [[timeline]] policy = 'nothing'; allowed: one of file, setting", ""),
+    ("event = 'policy'\nat_h = 1\n", "7: [[timeline]] policy = 'nothing'; allowed: one of file, setting, set", ""),
     (
         "event = 'policy'\nat_h = 1\nfile = 'x.ini'\nsetting = 'no'\n",
         "7: [[timeline]] policy = 'file and setting'; allowed: one of file, setting",
         "",
+    ),
+    (
+        "event = 'policy'\nat_h = 1\nset = {'.example' = 'requierd'}\n",
+        "10: [[timeline]] set: .example = 'requierd'",
+        "mean 'required'?",
     ),
     ("event = 'policy'\nat_h = 1\nsetting = 'requierd'\n", "10: [[timeline]] setting = 'requierd'", "mean 'required'?"),
     (
@@ -308,12 +313,13 @@ def test_every_key_of_an_event_reaches_the_scenario(tmp_path: Path) -> None:
         "event = 'load'\nat_h = 5\nfactor = 2.5",
         "event = 'policy'\nat_h = 6\nfile = 'later.ini'",
         "event = 'policy'\nat_h = 7\nsetting = 'required_verify'",
+        "event = 'policy'\nat_h = 8\nset = {'.example' = 'required', DEFAULT = 'preferred'}",
     ]
     text = MAIL + "".join(f"[[timeline]]\n{table}\n" for table in reversed(tables))
     timeline = parsed(text, tmp_path).scenario.timeline
-    assert [event.event for event in timeline] == [*EVENTS, "policy"]
-    assert [event.at_h for event in timeline] == [1, 2, 3, 4, 5, 6, 7]
-    outage, expiry, strip, on, load, by_file, by_setting = timeline
+    assert [event.event for event in timeline] == [*EVENTS, "policy", "policy"]
+    assert [event.at_h for event in timeline] == [1, 2, 3, 4, 5, 6, 7, 8]
+    outage, expiry, strip, on, load, by_file, by_setting, by_pattern = timeline
     assert (outage.for_h, outage.provider, outage.label) == (2, "google-mail", "gone")
     assert (expiry.mx_host, expiry.for_h) == ("mx1.google-mail.example", None)
     assert (strip.share, on.domain, load.factor) == (0.25, ".example", 2.5)
@@ -322,6 +328,12 @@ def test_every_key_of_an_event_reaches_the_scenario(tmp_path: Path) -> None:
     assert by_setting.policy is not None
     assert by_setting.policy.default.tls == Setting.REQUIRED_VERIFY
     assert by_setting.label == "Required - Verify everywhere"
+    assert by_pattern.policy is not None
+    assert [(e.domain, e.tls) for e in by_pattern.policy.entries] == [(".example", Setting.REQUIRED)]
+    assert (by_pattern.policy.default.tls, by_pattern.label) == (
+        Setting.PREFERRED,
+        ".example required, DEFAULT preferred",
+    )
 
 
 def test_a_later_policy_is_read_with_the_profiles_and_as_strictly_as_the_first(tmp_path: Path) -> None:
