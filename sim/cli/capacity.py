@@ -101,7 +101,7 @@ def capacity_command(
     out: str | None,
     **world: Any,
 ) -> None:
-    r"""Show what the gateway holds and does at its busiest, and how many connections keep mail in time.
+    """Show what the gateway holds and does at its busiest, and how many connections keep mail in time.
 
     Runs the scenario under its own policy. Then it seeks the smallest max_host_concurrency (connections to one
     destination) that still delivers 95 % of the mail of the destination's busiest hour within 300 s, and compares it
@@ -110,7 +110,7 @@ def capacity_command(
     \b
       tlssim capacity data/examples/scenario.toml --for microsoft-mail --qshape
       tlssim capacity --csv mine.csv --policy destinations.ini --within-s 60 --out out
-    """
+    """  # noqa: D301
     if no_concurrency and target is not None:
         raise ScenarioError(complaint("--for", target, "not beside --no-concurrency"))
     with Output(out) as output:
