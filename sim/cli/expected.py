@@ -19,7 +19,7 @@ from sim.cli.options import (
     seed_option,
 )
 from sim.cli.output import Output
-from sim.cli.text import Column, rows_of, say, say_json, share, table, wrapped
+from sim.cli.text import Column, counted, rows_of, say, say_json, share, table, wrapped
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -56,6 +56,9 @@ def expected_command(as_json: bool, out: str | None, **world: Any) -> None:
         written = output.write(lambda folder: _fill(frame, folder))
         population = file.scenario.population
         caveats = verify_caveats(population, [row["setting"] for row in mail])
+        if file.scenario.timeline:
+            told_of = counted(len(file.scenario.timeline), "event")
+            caveats.append(f"The timeline is not used ({told_of}): without a clock all is as it is at the start.")
         if as_json:
             say_json(
                 {

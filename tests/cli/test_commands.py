@@ -193,6 +193,12 @@ def test_run_says_nothing_of_events_where_there_are_none(scenario: Path) -> None
     assert document("run", str(scenario))["timeline"] == []
 
 
+def test_expected_says_that_a_timeline_is_not_used() -> None:
+    outage = str(example("outage.toml"))
+    assert "The timeline is not used (1 event)" in " ".join(printed("expected", outage).split())
+    assert not any("timeline" in note for note in document("expected", *SMALL)["notes"])
+
+
 def test_modes_shows_what_is_exposed_only_where_there_is_any(scenario: Path) -> None:
     some = ("--replications", "1", "--jobs", "1")
     assert "exposed" not in printed("modes", str(scenario), *some)
