@@ -86,7 +86,6 @@ class Workload:
         """
         return cls(messages_per_day=messages_per_day, hourly=(1.0,) * 24, weekday=(1.0,) * 7, **others)
 
-
     def mean_days(self, days: float) -> float:
         """Return how many days of mean rate the first ``days`` of the run hold: a Monday holds more than a Sunday."""
         hours = np.outer(np.asarray(self.weekday), np.asarray(self.hourly)).ravel()

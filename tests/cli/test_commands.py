@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import sim
 from sim.cli import main
 from sim.data import example
 from sim.formats.destination_controls import Policy
@@ -307,6 +308,25 @@ def test_capacity_tells_peaks_limits_and_the_backlog(scenario: Path, tmp_path: P
     ):  # fmt: skip
         assert words in " ".join(text.split())
     assert {p.name for p in out.iterdir()} >= {"measures.csv", "concurrency.csv", "qshape.csv", "capacity.png"}
+
+
+def test_capacity_tells_the_events_of_a_timeline() -> None:
+    from sim.cli.capacity import _drain_words
+
+    outage = sim.Event(event="outage", domain="a.example", at_h=1.0, for_h=1.0)
+    asked = sim.Scenario(
+        population=sim.Population.custom([{"domain": "a.example"}]),
+        workload=sim.Workload.flat(messages_per_day=4_800),
+        timeline=(outage,),
+        days=1 / 6,
+    )
+    drained = sim.capacity(asked, replications=1, find_concurrency=False, jobs=1).drain().to_dict("records")
+    begins, ends = (_drain_words(row | {"drain_s": None if row["drained"] == 0 else row["drain_s"]}) for row in drained)
+    assert begins.startswith("Outage a.example, at 1.0 h: until the next event up to ")
+    assert "it is not back at " in begins
+    assert ends.startswith("End of outage a.example, at 2.0 h: until the next event up to 2")
+    assert "the level before, " in ends
+    assert ends.endswith("min after it.")
 
 
 def test_capacity_names_every_measure() -> None:
