@@ -312,6 +312,7 @@ def test_capacity_tells_peaks_limits_and_the_backlog(scenario: Path, tmp_path: P
 
 def test_capacity_tells_the_events_of_a_timeline() -> None:
     from sim.cli.capacity import _drain_words
+    from sim.cli.text import rows_of
 
     outage = sim.Event(event="outage", domain="a.example", at_h=1.0, for_h=1.0)
     asked = sim.Scenario(
@@ -320,8 +321,8 @@ def test_capacity_tells_the_events_of_a_timeline() -> None:
         timeline=(outage,),
         days=1 / 6,
     )
-    drained = sim.capacity(asked, replications=1, find_concurrency=False, jobs=1).drain().to_dict("records")
-    begins, ends = (_drain_words(row | {"drain_s": None if row["drained"] == 0 else row["drain_s"]}) for row in drained)
+    drained = sim.capacity(asked, replications=1, find_concurrency=False, jobs=1).drain()
+    begins, ends = (_drain_words(row) for row in rows_of(drained))
     assert begins.startswith("Outage a.example, at 1.0 h: until the next event up to ")
     assert "it is not back at " in begins
     assert ends.startswith("End of outage a.example, at 2.0 h: until the next event up to 2")
