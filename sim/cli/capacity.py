@@ -179,7 +179,8 @@ def _tell(result: CapacityResult, *, shape: bool) -> None:
     if result.search is not None:
         _tell_limits(result, result.search)
     say()
-    say(wrapped(_drain_words(rows_of(result.drain())[0])))
+    for row in rows_of(result.drain()):
+        say(wrapped(_drain_words(row)))
     if shape:
         say()
         say("Recipients in the queue at the largest backlog of the first replication, by age in minutes:")
@@ -245,6 +246,8 @@ def _or_never(value: Any) -> str:
 def _drain_words(row: Mapping[str, Any]) -> str:
     from sim.results.findings import duration
 
+    if row["event"] != "largest backlog":
+        return _event_words(row)
     text = (
         f"The largest backlog grows from {row['event_h']:.1f} h on, above a mean queue of "
         f"{seconds(row['level_before_messages'])} messages, to {row['peak_messages']:,.0f} at {row['peak_h']:.1f} h"
@@ -255,4 +258,20 @@ def _drain_words(row: Mapping[str, Any]) -> str:
         f"{text}, and drains to that mean in {duration(row['drain_s'])}: {row['departed_per_s']:.2g} messages per "
         f"second leave while {row['arrived_per_s']:.2g} arrive. Its retries open up to "
         f"{row['opening_peak_per_s']:.2g} connections per second."
+    )
+
+
+def _event_words(row: Mapping[str, Any]) -> str:
+    from sim.results.findings import duration
+
+    text = (
+        f"{row['event'][0].upper()}{row['event'][1:]}, at {row['event_h']:.1f} h: until the next event up to "
+        f"{row['peak_messages']:,.0f} messages are in the queue, and up to {row['opening_peak_per_s']:.2g} connections "
+        f"per second open"
+    )
+    if row["drain_s"] is None:
+        return f"{text}; it is not back at {seconds(row['level_before_messages'])} messages, the level before."
+    return (
+        f"{text}; it is back at {seconds(row['level_before_messages'])} messages, the level before, "
+        f"{duration(row['back_h'] * 3_600 - row['event_h'] * 3_600)} after it."
     )

@@ -143,12 +143,14 @@ class RunLoad:
         found.append(Measured("deferral_events_per_message", "1", float(of["deferral_events"].sum()) / count))
         return found
 
-    def drain(self, start_us: int, stop_us: int) -> Drain:
+    def drain(self, start_us: int, stop_us: int, before_us: int | None = None) -> Drain:
         """Return how the largest backlog of a time came and went.
 
-        The level before is the mean queue of the hour before; back there is at most that, rounded to messages.
+        The level before is the mean queue of the hour before the start, or before another time; back there is at most
+        that, rounded to messages.
         """
-        before = self.queue.mean(max(0, start_us - HOUR_US), start_us)
+        before_us = start_us if before_us is None else before_us
+        before = self.queue.mean(max(0, before_us - HOUR_US), before_us)
         level, peak_us = _peak_within(self.queue, start_us, stop_us)
         return self._drain(before, level, start_us, peak_us, stop_us)
 

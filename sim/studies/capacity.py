@@ -27,6 +27,7 @@ from sim.studies.concurrency import Search, offered_load, search
 from sim.studies.replications import Plan, varied
 from sim.studies.runs import RunsProgress, check_jobs, records_of_all
 from sim.terms import Vary
+from sim.timeline import marks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -264,17 +265,19 @@ class CapacityResult:
             raise ScenarioError("concurrency: no limit was sought; allowed: capacity(..., find_concurrency=True)")
         return self.search
 
-    def drain(self, events: Events = ()) -> DataFrame:
+    def drain(self, events: Events | None = None) -> DataFrame:
         """Return how the backlog after each event came and went, means over the replications with intervals.
 
         Parameters
         ----------
-        events : (hour from the start, label); without any, the largest backlog of each run, from when the queue last
-            rose above its mean.
+        events : (hour from the start, label); None = beginnings and ends of the scenario's own timeline, an end being
+            over when the queue is back at the level before its beginning. Without any, the largest backlog of each
+            run, from when the queue last rose above its mean.
 
         Returns
         -------
-        One row an event: event, event_h, level_before_messages (mean queue of the hour before), peak_messages, peak_h,
+        One row an event: event, event_h, level_before_messages (mean queue of the hour before; of an end of the
+        scenario's own timeline: before its beginning), peak_messages, peak_h,
         back_h (at that level again, rounded), drain_s (peak to back), opening_peak_per_s (connections, busiest
         minute from the event until back: the retry herd), arrived_per_s and departed_per_s (messages, peak to back),
         drained (share of the replications in which it was back before the next event and the end). Numbers come with
@@ -288,20 +291,28 @@ class CapacityResult:
         import pandas as pd
 
         end_us = max(load.end_us for load in self.loads)
-        marks = sorted((float(hour), str(label)) for hour, label in events)
-        for hour, label in marks:
+        given = self._marks(events)
+        for hour, label in given:
             if not 0 <= hour * HOUR_US <= end_us:
                 raise ScenarioError(complaint(f"hour of event {label!r}", hour, f"0..{end_us / HOUR_US:.1f} h"))
-        if not marks:
+        if not given:
             found = [load.drain_of_peak() for load in self.loads]
             begins_h = float(np.mean([start for start, _ in found])) / HOUR_US
             return pd.DataFrame([self._drained("largest backlog", begins_h, [drain for _, drain in found])])
-        stops = [round(hour * HOUR_US) for hour, _ in marks[1:]] + [end_us + 1]
+        stops = [round(hour * HOUR_US) for hour, _ in given[1:]] + [end_us + 1]
+        ended = {} if events is not None else {(e.ends_h, f"end of {e.label}"): e.at_h for e in self.scenario.timeline}
         rows = []
-        for (hour, label), stop_us in zip(marks, stops, strict=True):
-            drains = [load.drain(round(hour * HOUR_US), max(stop_us, round(hour * HOUR_US) + 1)) for load in self.loads]
+        for (hour, label), stop_us in zip(given, stops, strict=True):
+            start_us, before_us = (round(h * HOUR_US) for h in (hour, ended.get((hour, label), hour)))
+            drains = [load.drain(start_us, max(stop_us, start_us + 1), before_us) for load in self.loads]
             rows.append(self._drained(label, hour, drains))
         return pd.DataFrame(rows)
+
+    def _marks(self, events: Events | None) -> list[tuple[float, str]]:
+        """Return the events given, by hour, or where none were, those of the scenario's timeline within the run."""
+        if events is None:
+            return marks(self.scenario.timeline, max(load.end_us for load in self.loads) / HOUR_US)
+        return sorted((float(hour), str(label)) for hour, label in events)
 
     def _drained(self, label: str, hour: float, drains: Sequence[Drain]) -> dict[str, Any]:
         row: dict[str, Any] = {"event": label, "event_h": hour}
@@ -372,12 +383,12 @@ class CapacityResult:
             until_s=meta["until_s"],
         )
 
-    def figure(self, events: Events = ()) -> Figure:
+    def figure(self, events: Events | None = None) -> Figure:
         """Draw queue, age of the oldest, connections and handshakes of the first replication over clock hours.
 
         Parameters
         ----------
-        events : (hour from the start, label) to mark.
+        events : (hour from the start, label) to mark; None = those of the scenario's own timeline.
         """
         from sim.results import chart_capacity
 
@@ -391,7 +402,7 @@ class CapacityResult:
             )
         return chart_capacity.capacity(
             self._timeline(self._shown_us()),
-            events,
+            [(hour, label) for hour, label in self._marks(events) if hour * HOUR_US <= self._shown_us()],
             caption=" ".join(words),
             title=self._sentence(drawn),
             left=self._left(),

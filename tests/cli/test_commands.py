@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+import sim
 from sim.cli import main
 from sim.data import example
 from sim.formats.destination_controls import Policy
@@ -196,7 +197,7 @@ def test_run_says_nothing_of_events_where_there_are_none(scenario: Path) -> None
 def test_expected_says_that_a_timeline_is_not_used() -> None:
     outage = str(example("outage.toml"))
     assert "The timeline is not used (1 event)" in " ".join(printed("expected", outage).split())
-    assert not any("timeline" in note for note in document("expected", *SMALL)["notes"])
+    assert not any("timeline" in note for note in document("expected", "--domains", "40")["notes"])
 
 
 def test_modes_shows_what_is_exposed_only_where_there_is_any(scenario: Path) -> None:
@@ -389,6 +390,26 @@ def test_capacity_tells_peaks_limits_and_the_backlog(scenario: Path, tmp_path: P
     ):  # fmt: skip
         assert words in " ".join(text.split())
     assert {p.name for p in out.iterdir()} >= {"measures.csv", "concurrency.csv", "qshape.csv", "capacity.png"}
+
+
+def test_capacity_tells_the_events_of_a_timeline() -> None:
+    from sim.cli.capacity import _drain_words
+    from sim.cli.text import rows_of
+
+    outage = sim.Event(event="outage", domain="a.example", at_h=1.0, for_h=1.0)
+    asked = sim.Scenario(
+        population=sim.Population.custom([{"domain": "a.example"}]),
+        workload=sim.Workload.flat(messages_per_day=4_800),
+        timeline=(outage,),
+        days=1 / 6,
+    )
+    drained = sim.capacity(asked, replications=1, find_concurrency=False, jobs=1).drain()
+    begins, ends = (_drain_words(row) for row in rows_of(drained))
+    assert begins.startswith("Outage a.example, at 1.0 h: until the next event up to ")
+    assert "it is not back at " in begins
+    assert ends.startswith("End of outage a.example, at 2.0 h: until the next event up to 2")
+    assert "the level before, " in ends
+    assert ends.endswith("min after it.")
 
 
 def test_capacity_names_every_measure() -> None:

@@ -23,6 +23,7 @@ from sim.studies.capacity import CapacityResult, capacity
 from sim.studies.concurrency import only
 from sim.studies.runs import records_of_all, replication_seed
 from sim.terms import LimitType, Setting
+from sim.timeline import Event
 from sim.world.population import Population
 from sim.world.shapes import Sample
 from sim.world.workload import Workload
@@ -267,6 +268,38 @@ def test_an_event_ends_the_backlog_of_the_one_before() -> None:
 def test_an_event_outside_the_run_is_refused() -> None:
     with pytest.raises(ScenarioError, match=r"hour of event 'outage' = 99.0; allowed: 0..2.0 h"):
         flood().drain([(99.0, "outage")])
+
+
+@cache
+def broken_down() -> CapacityResult:
+    """Half an hour without an answer, from one hour on, and a change of policy long after the last mail."""
+    outage = Event(event="outage", domain="busy.example", at_h=1.0, for_h=0.5)
+    later = Event(event="load", factor=2.0, at_h=300.0)
+    asked = scenario(timeline=(later, outage), days=1 / 6, population=Population.custom([SPECS[0] | {"messages": 2e4}]))
+    return capacity(asked, replications=2, find_concurrency=False, jobs=1)
+
+
+def test_a_timeline_gives_the_events_of_drains_chart_and_files(tmp_path: Path) -> None:
+    result = broken_down()
+    begins, ends = result.drain().to_dict("records")
+    assert (begins["event"], begins["event_h"]) == ("outage busy.example", 1.0)
+    assert (ends["event"], ends["event_h"]) == ("end of outage busy.example", 1.5)
+    assert begins["drained"] == 0
+    assert begins["peak_messages"] == pytest.approx(2e4 / 48, rel=0.15)
+    assert ends["drained"] == 1
+    assert ends["level_before_messages"] == begins["level_before_messages"] < 5
+    assert 1.5 < ends["peak_h"] < ends["back_h"] < 2.6
+    words = {text.get_text() for text in result.figure().texts}
+    assert {"outage busy.example", "end of outage busy.example"} <= words
+    assert not {"outage busy.example"} & {text.get_text() for text in result.figure(()).texts}
+    result.write(tmp_path)
+    assert pd.read_csv(tmp_path / "drain.csv")["event"].tolist() == [begins["event"], ends["event"]]
+
+
+def test_events_that_are_given_take_the_place_of_the_timeline() -> None:
+    [row] = broken_down().drain([(1.5, "end")]).to_dict("records")
+    assert row["level_before_messages"] > 50, "the mean queue of the hour before, most of it in the outage"
+    assert broken_down().drain(()).iloc[0]["event"] == "largest backlog"
 
 
 def test_qshape_is_that_of_the_largest_backlog() -> None:
