@@ -272,9 +272,9 @@ def test_an_event_outside_the_run_is_refused() -> None:
 
 @cache
 def broken_down() -> CapacityResult:
-    """Half an hour without an answer, from one hour on, and a change of policy long after the last mail."""
+    """Half an hour without an answer, from one hour on, and another long after the last mail."""
     outage = Event(event="outage", domain="busy.example", at_h=1.0, for_h=0.5)
-    later = Event(event="load", factor=2.0, at_h=300.0)
+    later = Event(event="outage", domain="busy.example", at_h=300.0)
     asked = scenario(timeline=(later, outage), days=1 / 6, population=Population.custom([SPECS[0] | {"messages": 2e4}]))
     return capacity(asked, replications=2, find_concurrency=False, jobs=1)
 
