@@ -11,7 +11,9 @@ import click
 
 from sim.about import __version__
 from sim.cli.capacity import capacity_command
+from sim.cli.decision_table import table_command
 from sim.cli.expected import expected_command
+from sim.cli.explain import explain_command
 from sim.cli.modes import modes_command
 from sim.cli.run import run_command
 from sim.cli.table_files import check_command, export_command, import_command
@@ -86,6 +88,8 @@ for command in (
     whatif_command,
     capacity_command,
     expected_command,
+    explain_command,
+    table_command,
     check_command,
     import_command,
     export_command,

@@ -85,6 +85,12 @@ def pass_probabilities(scenario: Scenario, settings: Sequence[Setting] = tuple(S
     return np.moveaxis(_with_dns(scenario, end, tables, settings), 1, 0)
 
 
+def host_evidence(scenario: Scenario, rule: NameRule) -> Float:
+    """Return what each host may show on each route while it is up: P(Seen | route), shape (routes, Seen)."""
+    tables = esa.tables(scenario.switches)
+    return _Evidence(scenario, tables).seen(rule, tables)
+
+
 class _Evidence:
     """P(stage) per (route, backend) while the host is up, and what a completed handshake shows under each rule."""
 
