@@ -100,13 +100,14 @@ def _setting(spelling: str) -> Setting:
 
 
 def _evidence(text: str, wanted: Setting | None, minimum_tls: str | None, *, as_json: bool) -> None:
+    from sim.scenario import MINIMUM_TLS_SINCE_2020
     from sim.studies.explain import Evidence, explain_evidence
     from sim.studies.whatif import tls_version_of
     from sim.terms import Setting
 
     shown = Evidence.parse(text)
-    lowest = {} if minimum_tls is None else {"minimum_tls": tls_version_of(minimum_tls)}
-    frame = explain_evidence(shown, tuple(Setting) if wanted is None else (wanted,), **lowest)
+    lowest = MINIMUM_TLS_SINCE_2020 if minimum_tls is None else tls_version_of(minimum_tls)
+    frame = explain_evidence(shown, tuple(Setting) if wanted is None else (wanted,), minimum_tls=lowest)
     if as_json:
         say_json({"command": "explain", "evidence": shown.text(), "decisions": frame})
         return
