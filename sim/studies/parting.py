@@ -42,6 +42,7 @@ COUNTS = ("all", "part_ways", *KINDS, "harmed", "later_min", "sooner_min", *(f"m
 MEASURES = (
     *((fate.label, "share of injected messages") for fate in Fate),
     ("deferred", "share of injected messages"),
+    ("exposed to an attacker", "share of injected messages"),
     ("mean delay of mail delivered in both", "s"),
     ("time in queue of all mail", "min"),
 )
@@ -226,7 +227,8 @@ def _measures(run: Columns, old: Columns, new: Columns) -> Floats:
     waited_us = run["done_us"] - run["arrival_us"]
     shares = np.bincount(run["fate"], minlength=len(Fate)) / messages
     delay_s = waited_us[delivered].mean() / 1e6 if delivered.any() else np.nan
-    return np.array([*shares, run["deferred"].sum() / messages, delay_s, waited_us.sum() / _US_PER_MIN])
+    deferred, exposed = (run[column].sum() / messages for column in ("deferred", "exposed"))
+    return np.array([*shares, deferred, exposed, delay_s, waited_us.sum() / _US_PER_MIN])
 
 
 def _queue(old: Columns, new: Columns, lost: Ints) -> Ints:

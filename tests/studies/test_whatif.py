@@ -425,3 +425,14 @@ def test_paired_intervals_cover_a_known_difference() -> None:
     hits = sum(coverage.covers(seed)[0] for seed in range(10_001, 10_001 + studies))
     low, high = binom.interval(0.999, studies, 0.95)
     assert low <= hits <= high
+
+
+def test_what_an_attacker_reads_before_and_after() -> None:
+    """Somebody strips STARTTLS of all mail from noon on: Preferred shows the afternoon's mail, Required none of it."""
+    event = Event(event="starttls-stripped", at_h=12.0, share=1.0)
+    today = replace(preset(), timeline=(event,)).with_setting(Setting.PREFERRED)
+    rows = whatif(today, set={"*": "required"}, replications=2, jobs=1).measures().set_index("measure")
+    exposed = rows.loc["exposed to an attacker"]
+    assert 0.3 < exposed["before"] < 0.8
+    assert exposed["after"] == 0
+    assert exposed["difference"] == pytest.approx(-exposed["before"])
