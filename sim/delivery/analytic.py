@@ -34,6 +34,15 @@ Int64 = NDArray[np.int64]
 #: What a pass can come to: columns of :func:`pass_probabilities` and of :func:`expected`.
 ENDS = ("in_clear", "encrypted", "verified", "bounced", "deferred")
 _BOUNCED, _DEFERRED = 3, 4
+#: Outcomes that end a pass, in the order of `ENDS`, then the two that go on to the next host.
+_STEPS = [
+    int(step)
+    for step in (
+        Outcome.DELIVER_CLEAR, Outcome.DELIVER_ENCRYPTED, Outcome.DELIVER_VERIFIED, Outcome.BOUNCE_ALL, Outcome.RETRY,
+        Outcome.NEXT_HOST, Outcome.BOUNCE_MESSAGE,
+    )
+]  # fmt: skip
+_AFTER = len(ENDS)
 _MOST_TURNS = 5_040
 
 
@@ -75,20 +84,19 @@ def pass_probabilities(scenario: Scenario, settings: Sequence[Setting] = tuple(S
     evidence = _Evidence(scenario, tables)
     down = scenario.population.hosts["outage_share"].to_numpy(dtype=np.float64)[routes["host"].to_numpy()]
     seen = {rule: evidence.seen(rule, tables) for rule in {NameRule(int(tables.rule[s])) for s in settings}}
-    on_route = np.stack(
-        [_route_outcomes(seen[NameRule(int(tables.rule[s]))], down, int(tables.demand[s]), tables) for s in settings],
-        axis=1,
-    )
-    end = np.zeros((len(scenario.population.domains), len(settings), len(ENDS)))
-    for rows, orders in _route_orders(domain, preference, len(end)):
-        end[rows] = sum(_over_hosts(on_route, order) for order in orders) / len(orders)
-    return np.moveaxis(_with_dns(scenario, end, tables, settings), 1, 0)
+    on_route = np.empty((len(settings), len(_STEPS), len(domain)))
+    for row, s in zip(on_route, settings, strict=True):
+        _route_steps(row, seen[NameRule(int(tables.rule[s]))], down, int(tables.demand[s]), tables)
+    end = np.zeros((len(settings), len(ENDS), len(scenario.population.domains)))
+    for rows, orders in _route_orders(domain, preference, end.shape[2]):
+        end[:, :, rows] = sum(_over_hosts(on_route, order) for order in orders) / len(orders)
+    return np.moveaxis(_with_dns(scenario, end, tables, settings), 2, 1)
 
 
 def host_evidence(scenario: Scenario, rule: NameRule) -> Float:
     """Return what each host may show on each route while it is up: P(Seen | route), shape (routes, Seen)."""
     tables = esa.tables(scenario.switches)
-    return _Evidence(scenario, tables).seen(rule, tables)
+    return np.ascontiguousarray(_Evidence(scenario, tables).seen(rule, tables).T)
 
 
 class _Evidence:
@@ -108,41 +116,41 @@ class _Evidence:
         low = backends["tls_version"].to_numpy() < scenario.lowest_tls
         stage[low, Stage.HANDSHAKE_FAILED] += stage[low, Stage.LOST_IN_TLS] + stage[low, Stage.TLS]
         stage[low, Stage.LOST_IN_TLS :] = 0.0
-        before_tls = stage[:, : int(Stage.TLS)] @ np.eye(len(Seen))[tables.seen[: int(Stage.TLS), 1, 0, 0]]
-        pool = before_tls[self.backend]
+        before_tls = np.eye(len(Seen))[:, tables.seen[: int(Stage.TLS), 1, 0, 0]] @ stage[:, : int(Stage.TLS)].T
+        pool = np.take(before_tls, self.backend, axis=1)
         self.tls = stage[self.backend, Stage.TLS]
         stripped = population.routes["stripped"].to_numpy(bool)[self.route]
         if stripped.any():
             beyond = slice(Seen.REFUSED_4XX, Seen.UNTRUSTED)
-            pool[stripped, Seen.NOT_OFFERED] += pool[stripped, beyond].sum(axis=1) + self.tls[stripped]
-            pool[stripped, beyond] = 0.0
+            pool[Seen.NOT_OFFERED, stripped] += pool[beyond, stripped].sum(axis=0) + self.tls[stripped]
+            pool[beyond, stripped] = 0.0
             self.tls[stripped] = 0.0
-        self.before_tls = np.add.reduceat(pool, first, axis=0)
+        self.before_tls = pool if len(first) == pool.shape[1] else np.add.reduceat(pool, first, axis=1)
         self.version_ok = (backends["tls_version"].to_numpy() >= scenario.lowest_tls)[self.backend].astype(int)
         self.chain = backends["chain"].to_numpy()[self.backend]
         self.names = names_on_routes(population, self.route, self.backend)
 
     def seen(self, rule: NameRule, tables: Tables) -> Float:
-        """Return P(Seen | route, host up), shape (routes, Seen)."""
+        """Return P(Seen | route, host up), shape (Seen, routes)."""
         holds = rule_holds(rule, **self.names).astype(int)
-        seen_tls = tables.seen[int(Stage.TLS), self.version_ok, self.chain, holds]
-        cell = self.route * len(Seen) + seen_tls
+        seen_tls = tables.seen[int(Stage.TLS), self.version_ok, self.chain, holds].astype(np.int64)
+        cell = seen_tls * self.before_tls.shape[1] + self.route
         tls = np.bincount(cell, weights=self.tls, minlength=self.before_tls.size)
         return np.asarray(self.before_tls + tls.reshape(self.before_tls.shape))
 
 
-def _route_outcomes(up: Float, down: Float, demand: int, tables: Tables) -> Float:
-    """Return P(Outcome | route), shape (routes, Outcome), with reconnections in clear carried through."""
-    to_outcome = np.zeros((len(Demand), len(Seen), len(Outcome)))
-    np.put_along_axis(to_outcome, tables.outcome[:, :, 0].astype(np.int64)[:, :, None], 1.0, axis=2)
-    outcome = up @ to_outcome[demand]
-    again = outcome[:, Outcome.RECONNECT_CLEAR].copy()
+def _route_steps(out: Float, up: Float, down: Float, demand: int, tables: Tables) -> None:
+    """Write P(step | route), shape (steps, routes), with reconnections in clear carried through."""
+    outcome = np.zeros((len(Outcome), up.shape[1]))
+    for seen in Seen:
+        outcome[tables.outcome[demand, seen, 0]] += up[seen]
+    again = outcome[Outcome.RECONNECT_CLEAR]
     if again.any():
-        in_clear = up @ to_outcome[int(Demand.CLEAR)]
-        outcome += again[:, None] * in_clear
-        outcome[:, Outcome.RECONNECT_CLEAR] = 0.0
-    unreachable = to_outcome[demand, Seen.UNREACHABLE]
-    return np.asarray((1 - down)[:, None] * outcome + down[:, None] * unreachable)
+        for seen in Seen:
+            outcome[tables.outcome[int(Demand.CLEAR), seen, 0]] += again * up[seen]
+    outcome *= 1 - down
+    outcome[tables.outcome[demand, Seen.UNREACHABLE, 0]] += down
+    out[...] = outcome[_STEPS]
 
 
 def _route_orders(domain: Int64, preference: Int64, domains: int) -> Iterator[tuple[Int64, list[Int64]]]:
@@ -171,33 +179,32 @@ def _route_orders(domain: Int64, preference: Int64, domains: int) -> Iterator[tu
         yield rows, [begin + (place - begin + turn * length // turns) % length for turn in range(turns)]
 
 
-def _over_hosts(outcome: Float, order: Int64) -> Float:
-    """Carry the probability of getting there from host to host; return (rows, settings, ENDS)."""
-    end = np.zeros((len(order), outcome.shape[1], len(ENDS)))
-    reach = np.ones(end.shape[:2])
+def _over_hosts(on_route: Float, order: Int64) -> Float:
+    """Carry the probability of getting there from host to host; return (settings, ENDS, rows)."""
+    end = np.zeros((len(on_route), len(ENDS), len(order)))
+    reach = np.ones((len(on_route), len(order)))
     for column in range(order.shape[1]):
-        here = outcome[order[:, column]] * reach[:, :, None]
-        end[:, :, :_BOUNCED] += here[:, :, : int(Outcome.DELIVER_VERIFIED) + 1]
-        end[:, :, _BOUNCED] += here[:, :, Outcome.BOUNCE_ALL]
-        end[:, :, _DEFERRED] += here[:, :, Outcome.RETRY]
-        reach = here[:, :, Outcome.NEXT_HOST]
+        here = np.take(on_route, order[:, column], axis=2)
+        here *= reach[:, None]
+        end[:, :_AFTER] += here[:, :_AFTER]
+        reach = here[:, _AFTER]
         if column == order.shape[1] - 1:
-            end[:, :, _BOUNCED] += here[:, :, Outcome.BOUNCE_MESSAGE]
+            end[:, _BOUNCED] += here[:, _AFTER + 1]
         else:
-            reach = reach + here[:, :, Outcome.BOUNCE_MESSAGE]
-    end[:, :, _DEFERRED] += reach
+            reach = reach + here[:, _AFTER + 1]
+    end[:, _DEFERRED] += reach
     return end
 
 
 def _with_dns(scenario: Scenario, end: Float, tables: Tables, settings: Sequence[Setting]) -> Float:
     """Put the look-up before the hosts: a temporary failure defers, NXDOMAIN and null MX bounce."""
     domains = scenario.population.domains
-    temporary = domains["dns_temporary_rate"].to_numpy(dtype=np.float64)[:, None, None]
-    end = end * (1 - temporary)
+    temporary = domains["dns_temporary_rate"].to_numpy(dtype=np.float64)
+    end *= 1 - temporary
     gone = domains["dns"].to_numpy() != Dns.OK
-    end[gone] = 0.0
+    end[:, :, gone] = 0.0
     for i, setting in enumerate(settings):
         permanent = int(tables.outcome[tables.demand[setting], Seen.DNS_PERMANENT, 0])
-        end[gone, i, _BOUNCED if permanent == Outcome.BOUNCE_ALL else _DEFERRED] = 1 - temporary[gone, 0, 0]
-    end[:, :, _DEFERRED] += temporary[:, :, 0]
+        end[i, _BOUNCED if permanent == Outcome.BOUNCE_ALL else _DEFERRED, gone] = 1 - temporary[gone]
+    end[:, _DEFERRED] += temporary
     return end
