@@ -151,6 +151,12 @@ class Reason(Term):
     CERTIFICATE_HOST_MISMATCH = 10, "certificate-host-mismatch"
     REPLY_4YZ = 11, "4yz-reply"
     REPLY_5YZ = 12, "5yz-reply"
+    TLSA_INVALID = 13, "tlsa-invalid"
+    DNSSEC_INVALID = 14, "dnssec-invalid"
+    DANE_REQUIRED = 15, "dane-required"
+    STS_POLICY_FETCH_ERROR = 16, "sts-policy-fetch-error"
+    STS_POLICY_INVALID = 17, "sts-policy-invalid"
+    STS_WEBPKI_INVALID = 18, "sts-webpki-invalid"
 
 
 class Fate(Term):
@@ -203,6 +209,49 @@ class Dns(Term):
     OK = 0, "ok"
     NXDOMAIN = 1, "nxdomain"
     NULL_MX = 2, "null-mx"
+
+
+class Dnssec(Term):
+    """What validation says of one DNS answer (RFC 4035 section 4.3); no answer that can be judged is bogus too."""
+
+    SECURE = 0, "secure"
+    INSECURE = 1, "insecure"
+    BOGUS = 2, "bogus"
+
+
+class Dane(Term):
+    """State of an MX host's TLSA records, held against what the host showed (RFC 7672 section 2)."""
+
+    NONE = 0, "none"
+    INSECURE = 1, "insecure"
+    USABLE_MATCH = 2, "usable-match"
+    USABLE_MISMATCH = 3, "usable-mismatch"
+    USABLE_UNSEEN = 4, "usable-unseen"
+    UNUSABLE = 5, "unusable"
+    BOGUS = 6, "bogus"
+
+
+class MtaSts(Term):
+    """Mode of the MTA-STS policy in force for a domain (RFC 8461 section 5); no policy is none."""
+
+    NONE = 0, "none"
+    TESTING = 1, "testing"
+    ENFORCE = 2, "enforce"
+
+
+class Identity(Term):
+    """A sender's rule for the names of a certificate, on real names (`sim.policy.identity`)."""
+
+    ESA_VERIFY = 0, "ESA Verify"
+    ESA_HOSTED = 1, "ESA Hosted Verify"
+    POSTFIX_HOSTNAME = 2, "Postfix hostname"
+    POSTFIX_NEXTHOP = 3, "Postfix nexthop"
+    POSTFIX_DOT_NEXTHOP = 4, "Postfix dot-nexthop"
+    EXIM = 5, "Exim"
+    OPENSMTPD = 6, "OpenSMTPD"
+    EXCHANGE_DOMAIN = 7, "Exchange DomainValidation"
+    DANE_TA = 8, "DANE-TA"
+    MTA_STS = 9, "MTA-STS"
 
 
 class Vary(Flag):
