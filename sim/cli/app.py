@@ -12,6 +12,7 @@ import click
 from sim.about import __version__
 from sim.cli.capacity import capacity_command
 from sim.cli.decision_table import table_command
+from sim.cli.destconfig import destconfig_command
 from sim.cli.expected import expected_command
 from sim.cli.explain import explain_command
 from sim.cli.modes import modes_command
@@ -51,8 +52,8 @@ class Program(click.Group):
         except SimError as fault:
             _complain_of_all(fault)
             status = FAULT
-        except click.Abort:
-            _complain("interrupted; nothing was written")
+        except click.Abort as stop:
+            _complain(str(stop) or "interrupted; nothing was written")
             status = INTERRUPTED
         except PipeClosedError:
             status = PIPE_CLOSED
@@ -78,6 +79,7 @@ def main() -> None:
 
     Begin with `tlssim modes`: the same mail under each of the six settings. Then check your own table with
     `tlssim check FILE`, run it with `tlssim run SCENARIO.toml`, and try a change of it with `tlssim whatif`.
+    `tlssim destconfig FILE` edits it in the gateway's own dialogue.
     `tlssim capacity` tells how many connections, handshakes and waiting messages to plan for.
     """
 
@@ -91,6 +93,7 @@ for command in (
     explain_command,
     table_command,
     check_command,
+    destconfig_command,
     import_command,
     export_command,
 ):

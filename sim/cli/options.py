@@ -12,7 +12,7 @@ from sim.errors import ScenarioError, complaint
 from sim.terms import Vary
 
 if TYPE_CHECKING:
-    from sim.formats.destination_controls import Policy
+    from sim.formats.destination_controls import Policy, Profiles
     from sim.formats.scenario_file import ScenarioFile
     from sim.world.population import Population
 
@@ -212,8 +212,8 @@ def population_of(population: str | None, domains: int | None, csv: str | None, 
     return Population.read_csv(csv, preset=preset, seed=seed)
 
 
-def policy_of(policy: str, profiles: str | None, *, strict: bool = False) -> Policy:
-    """Read a table and the bounce profiles it names."""
-    from sim.formats.destination_controls import Policy
+def policy_of(policy: str, profiles: Profiles, *, strict: bool = False) -> Policy:
+    """Read a table, or a LIST of it as pasted from a terminal, and the bounce profiles it names."""
+    from sim.formats.destconfig_list import read_table
 
-    return Policy.read(policy, profiles=profiles, strict=strict)
+    return read_table(policy, profiles=profiles, strict=strict)

@@ -66,7 +66,7 @@ class Output:
         try:
             scratch.mkdir()
             fill(scratch)
-            with _uninterrupted():
+            with uninterrupted():
                 return self._take(scratch)
         except OutputError as fault:
             raise OutputError(str(fault).replace(str(scratch), str(self.folder))) from fault
@@ -121,7 +121,7 @@ def progress() -> Iterator[Progress]:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Hold Ctrl-C back for the moment in which files take their places."""
     if threading.current_thread() is not threading.main_thread():
         yield

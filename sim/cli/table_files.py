@@ -128,7 +128,7 @@ def _heading(finding: Finding) -> str:
 @strict_option
 @json_option
 def import_command(file: str, profiles: str | None, strict: bool, as_json: bool) -> None:
-    """Read a Destination Controls file and account for every line: understood, ignored or guessed.
+    """Read a Destination Controls file, or a pasted LIST, and account for every line: understood, ignored or guessed.
 
     Nothing is dropped in silence, and 'tlssim export' writes every line back.
     """

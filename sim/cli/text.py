@@ -20,7 +20,7 @@ class PipeClosedError(Exception):
     """Whoever read the output has gone: ``tlssim ... | head``."""
 
 
-def say(text: str = "") -> None:
+def say(text: str = "", *, end: str = "\n") -> None:
     """Print to stdout.
 
     Raises
@@ -29,7 +29,7 @@ def say(text: str = "") -> None:
         When nobody reads it any more.
     """
     try:
-        click.echo(text)
+        click.echo(text + end, nl=False)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise PipeClosedError from None

@@ -180,9 +180,8 @@ def _other_table(path: str, profiles: str | None, today: DestinationControls) ->
     if profiles is not None:
         return policy_of(path, profiles)
     from sim.formats.bounce_profiles import BounceProfiles
-    from sim.formats.destination_controls import Policy
 
-    return Policy.read(path, profiles=BounceProfiles(dict(today.profiles), today.host_retry))
+    return policy_of(path, BounceProfiles(dict(today.profiles), today.host_retry))
 
 
 def settings_of(typed: Sequence[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +17,7 @@ from sim.files import decode, read_text, write_text
 from sim.formats.account import AccountRow, Kind, account_frame
 from sim.formats.bounce_profiles import PROFILE_KEYS, BounceProfiles, read_bounce_profiles
 from sim.formats.destination_keys import KEYS, Key, known_key, unused_matters, with_guess
-from sim.formats.destination_writer import controls_text
+from sim.formats.destination_writer import controls_text, global_value, with_global
 from sim.formats.ini_lines import Line, LineKind, Section, parse_lines, sections
 from sim.formats.scenario_keys import SECTIONS
 from sim.policy.destinations import (
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 Profiles = BounceProfiles | Mapping[str, BounceProfile] | str | os.PathLike[str] | None
 
-_PROFILE_MISSING = "Default profile used: no bounce profile of this name is given"
+#: Why a profile is a guess.
+PROFILE_MISSING = "Default profile used: no bounce profile of this name is given"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ class Policy(DestinationControls):
     def parse(cls, text: str, *, source: str = "<text>", profiles: Profiles = None, strict: bool = False) -> Self:
         """Read the text of such a file; ``source`` is how errors and the account name it. See `read`."""
         decode(text.encode("utf-8", "surrogatepass"), source, PolicyError)
-        given = _given(profiles, strict)
+        given = given_profiles(profiles, strict)
         lines = parse_lines(text)
         reader = _Reader(source, strict, DestinationControls(profiles=given.profiles))
         default, entries = reader.read(sections(lines))
@@ -122,13 +123,19 @@ class Policy(DestinationControls):
 
         The switch is global: it belongs in [DEFAULT], and is off as shipped (AsyncOS user guide 9.1.2 ch. 24).
         """
-        for section in sections(self.layout):
-            if section.header is None or not is_default(section.header.name):
-                continue
-            for line in section.lines:
-                if line.kind is LineKind.PAIR and line.name.lower() == "send_tls_req_alert":
-                    return line.value.strip().lower() in ("1", "on")
-        return None
+        value = self.global_value("send_tls_req_alert")
+        return None if value is None else value.lower() in ("1", "on")
+
+    def global_value(self, name: str) -> str | None:
+        """Return what the file's [DEFAULT] says for a global key (``certificate``), ``None`` where it says nothing."""
+        return global_value(self.layout, name)
+
+    def with_global(self, name: str, value: str) -> Self:
+        """Return this policy with a global key of [DEFAULT] set; entries, comments and order stay.
+
+        The account stays that of the lines that were read.
+        """
+        return replace(self, layout=with_global(self.layout or parse_lines(self.to_text()), name, value))
 
     @property
     def account(self) -> DataFrame:
@@ -140,7 +147,8 @@ class Policy(DestinationControls):
         return account_frame(self.rows)
 
 
-def _given(profiles: Profiles, strict: bool) -> BounceProfiles:
+def given_profiles(profiles: Profiles, strict: bool) -> BounceProfiles:
+    """Return bounce profiles in whatever form they were given."""
     if profiles is None:
         return BounceProfiles()
     if isinstance(profiles, BounceProfiles):
@@ -247,7 +255,7 @@ class _Reader:
             names = list(self.known.profiles)
             if self.strict:
                 self.bad(line, f"[{domain}] {key.name}", value, with_guess(", ".join(names), value, names))
-            self.row(line, "guessed", with_guess(_PROFILE_MISSING, value, names), True)
+            self.row(line, "guessed", with_guess(PROFILE_MISSING, value, names), True)
         elif value is LimitApply.VG:
             self.row(line, "guessed", "one Virtual Gateway is assumed, so it counts as system", True)
         else:

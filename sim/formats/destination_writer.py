@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sim.formats.destination_keys import HOSTED_WORD, KEYS, NOTE, Key, known_key
-from sim.formats.ini_lines import Line, LineKind, Section, sections
+from sim.formats.ini_lines import Line, LineKind, Section, parse_lines, sections
 from sim.policy.destinations import DEFAULT, SHIPPED, Entry, canonical_domain, is_default
 
 
@@ -54,10 +54,55 @@ def with_note(text: str, newline: str) -> str:
     return mark + NOTE + newline + text.removeprefix(mark)
 
 
+def global_value(layout: Sequence[Line], name: str) -> str | None:
+    """Return the value of a key in [DEFAULT], read without case; ``None`` when it is not there."""
+    line = _global_line(layout, name)
+    return None if line is None else line.value
+
+
+def with_global(layout: Sequence[Line], name: str, value: str) -> tuple[Line, ...]:
+    """Return the lines of a file with a key of [DEFAULT] set: in its line, else in a new one at the section's end.
+
+    A file without [DEFAULT] gets one before its first section.
+    """
+    texts = [line.text for line in layout]
+    newline = _newline(layout)
+    line = _global_line(layout, name)
+    if line is not None:
+        texts[layout.index(line)] = line.with_value(value)
+        return parse_lines("".join(texts))
+    pair = f"{name} = {value}{newline}"
+    head, *blocks = sections(layout)
+    block = next((block for block in blocks if _name(block) == DEFAULT), None)
+    if block is None or block.header is None:
+        texts.insert(len(head.lines), f"[{DEFAULT}]{newline}{pair}{newline if blocks else ''}")
+    else:
+        last = next((line for line in reversed(block.lines) if line.kind is LineKind.PAIR), block.header)
+        at = layout.index(last)
+        texts[at] += "" if texts[at].endswith(("\n", "\r")) else newline
+        texts.insert(at + 1, pair)
+    return parse_lines("".join(texts))
+
+
+def _global_line(layout: Sequence[Line], name: str) -> Line | None:
+    pairs = (
+        line
+        for block in sections(layout)
+        if _name(block) == DEFAULT
+        for line in block.lines
+        if line.kind is LineKind.PAIR and line.name.lower() == name
+    )
+    return next(pairs, None)
+
+
+def _newline(layout: Sequence[Line]) -> str:
+    return next((end for line in layout for end in ("\r\n", "\n", "\r") if line.text.endswith(end)), "\n")
+
+
 class _Writer:
     def __init__(self, default: Entry, layout: Sequence[Line], *, may_lack_default: bool) -> None:
         self.of_default = default
-        self.newline = next((end for line in layout for end in ("\r\n", "\n", "\r") if line.text.endswith(end)), "\n")
+        self.newline = _newline(layout)
         self.may_lack_default = may_lack_default
         self.unconfirmed = False
 
