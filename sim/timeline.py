@@ -56,6 +56,8 @@ class Event:
     policy : Destination Controls in force from then on; only their TLS settings may differ. Of several policies in
         force the one that began last rules.
     label : what charts call it; made from the rest where it is empty.
+    may_be_idle : whether a policy may give no destination another setting, as where a what-if has typed the same
+        setting into all tables.
 
     Raises
     ------
@@ -73,6 +75,7 @@ class Event:
     factor: float | None = None
     policy: DestinationControls | None = None
     label: str = ""
+    may_be_idle: bool = False
 
     def __post_init__(self) -> None:
         if self.event not in EVENTS:
@@ -191,7 +194,7 @@ def check_event(event: Event, population: Population, policy: DestinationControl
     if event.event == "load" and event.at_h >= days * 24:
         raise ScenarioError(complaint("load: at_h", event.at_h, f"below {days * 24:g} h, where arrivals end"))
     if event.policy is not None:
-        _check_policy(event.policy, population, policy)
+        _check_policy(event.policy, population, policy, may_be_idle=event.may_be_idle)
     elif event.share is None and not concerned(event, population, policy)[0].any():
         raise ScenarioError(f"{event.event}: no mail goes where {event.label!r} happens; allowed: whom mail is sent to")
 
@@ -279,12 +282,14 @@ def _changed(population: Population, events: Sequence[Event]) -> Population:
     return population.with_(backends={"chain": chain, **rates}, routes={"stripped": stripped})
 
 
-def _check_policy(later: DestinationControls, population: Population, policy: DestinationControls) -> None:
+def _check_policy(
+    later: DestinationControls, population: Population, policy: DestinationControls, *, may_be_idle: bool
+) -> None:
     names = population.domains["domain"].tolist()
     before, after = policy.match(names), later.match(names)
     for old, new in sorted(set(zip(before.tolist(), after.tolist(), strict=True))):
         _check_limits(policy, later, old, new)
-    if (settings_of(later, names) == settings_of(policy, names)).all():
+    if not may_be_idle and (settings_of(later, names) == settings_of(policy, names)).all():
         raise ScenarioError("policy: no destination gets another TLS setting; allowed: a policy that changes one")
 
 

@@ -65,6 +65,8 @@ _COUNTS = (
     Column("later_messages", "later\n>= 1 min", _messages),
     Column("later_min", "added\nmin", _minutes),
     Column("sooner_messages", "sooner\n>= 1 min", _messages),
+    Column("newly_waiting_messages", "newly\nwaiting", _messages),
+    Column("no_longer_waiting_messages", "waiting\nno more", _messages),
     Column("verified_gained_messages", "verified\ngained", _messages),
     Column("main_reason", "main reason"),
 )
@@ -90,6 +92,11 @@ _LEGEND = (
     "Messages are means over the replications, per cent are shares of all mail. A message parts ways when it bounces, "
     "is in clear, or is a minute later in one run and not in the other; the most harmed come first. low and high: 95 % "
     "interval."
+)
+_WAITING_LEGEND = (
+    "The run ends early. Mail that is queued then has no fate yet: newly waiting is queued at the end after the change "
+    "and not today, waiting no more the other way round, and neither is counted as bounced, delivered, in clear, later "
+    "or sooner. It is harmed where it is delivered today, a minute or more before the end."
 )
 _NOTICES_LEGEND = (
     "Harmed: bounced by the change, or a minute or more later. Hours count from the change, which is the start of the "
@@ -206,7 +213,7 @@ def settings_of(typed: Sequence[str]) -> dict[str, str]:
 def _tell(file: ScenarioFile, result: WhatIfResult, written: list[Path]) -> None:
     say(wrapped(f"{result.sentence()}."))
     say(wrapped(f"{file.source}: {result.caption()}"))
-    for text in _pattern_sentences(result):
+    for text in (*_pattern_sentences(result), *_event_sentences(result)):
         say(wrapped(text))
     tables = {policy_file(policy): policy for policy in (result.before.policy, result.after.policy)}
     for name, policy in tables.items():
@@ -226,7 +233,7 @@ def _tell(file: ScenarioFile, result: WhatIfResult, written: list[Path]) -> None
 
 def _tell_ranked(result: WhatIfResult) -> None:
     used = result.by_provider()
-    columns = [c for c in _COUNTS if c.show is None or used[c.key].any()]
+    columns = [c for c in _COUNTS if c.show is None or (c.key in used and used[c.key].any())]
     for frame, name, heads in (
         (result.by_domain(), "destination", [Column("domain", "destination")]),
         (
@@ -266,17 +273,20 @@ def _fitting(rows: list[dict[str, Any]], heads: Sequence[Column], columns: Seque
 
 def _tell_notices(result: WhatIfResult) -> None:
     notices = rows_of(result.notices())
-    if not any(row["messages"] for row in notices):
-        return
-    shown = [row | {"on": {True: "yes", False: "no", None: ""}[row["switched_on"]]} for row in notices]
-    say()
-    say(table(shown, _NOTICES))
-    say(wrapped(rollback_sentence(result)))
+    noticed = any(row["messages"] for row in notices)
+    if noticed:
+        shown = [row | {"on": {True: "yes", False: "no", None: ""}[row["switched_on"]]} for row in notices]
+        say()
+        say(table(shown, _NOTICES))
+    if noticed or (result.deadline().get("newly_waiting_messages") or 0) > 0:
+        say(wrapped(rollback_sentence(result)))
 
 
 def rollback_sentence(result: WhatIfResult) -> str:
     """Say until when the change can be undone without losing mail."""
     at = result.deadline()
+    if at.get("censored"):
+        return _no_verdict(result)
     if at["loss_begins_h"] is None or at["roll_back_by_h"] is None or at["first_bounce_h"] is None:
         return "Rollback: no mail is lost through the change, whenever it is undone."
     queue = result.rollback()
@@ -291,15 +301,33 @@ def rollback_sentence(result: WhatIfResult) -> str:
     )
 
 
+def _no_verdict(result: WhatIfResult) -> str:
+    """Say why a run that ended early tells no hour until which the change can be undone."""
+    at = result.deadline()
+    waits, opens = (_messages(at[key]) or "no" for key in ("newly_waiting_messages", "open_messages"))
+    end_h = f"{result.meta['until_s'] / 3_600:.3g}"
+    text = (
+        f"Rollback: no verdict. The run ends at hour {end_h}, before all mail could lapse: {waits} messages still wait "
+        f"because of the change, and of {opens} that wait it is open whether they are lost through it; a run without "
+        "an early end (until_h) tells."
+    )
+    if at["loss_begins_h"] is None or at["first_bounce_h"] is None:
+        return text
+    return (
+        f"{text} Of the mail that is lost by then the first lapses at hour {at['loss_begins_h']:.1f}, and the first "
+        f"bounce comes at hour {at['first_bounce_h']:.1f}."
+    )
+
+
 def _pairing_sentence(result: WhatIfResult) -> str:
     """Say how much surer the differences are for the runs being paired."""
     rows = [row for row in rows_of(result.measures()) if row["variance_saved"] is not None]
-    told = [
-        f"{100 * row['variance_saved']:.0f} % ({row['measure']})" for row in rows if abs(row["variance_saved"]) >= 0.005
-    ]
-    if not told:
-        return ""
-    return f"Both runs have the same chance; of the variance of a difference this saves {', '.join(told)}."
+    saved = [(100 * row["variance_saved"], row["measure"]) for row in rows if abs(row["variance_saved"]) >= 0.005]
+    less = ", ".join(f"{part:.0f} % ({name})" for part, name in saved if part > 0)
+    more = ", ".join(f"{-part:.0f} % ({name})" for part, name in saved if part < 0)
+    texts = [f"of the variance of a difference this saves {less}"] if less else []
+    texts += [f"where pairing does not help, the variance is larger: by {more}"] if more else []
+    return f"Both runs have the same chance; {'; '.join(texts)}." if texts else ""
 
 
 def _pattern_sentences(result: WhatIfResult) -> list[str]:
@@ -310,7 +338,8 @@ def _pattern_sentences(result: WhatIfResult) -> list[str]:
         if not row["destinations"] and not kept:
             texts.append(f"{what} matches none of the {result.meta['domains']:,} destinations.")
             continue
-        text = f"{what} rules {counted(row['destinations'], 'destination')}, {share(row['mail_share'])} % of mail"
+        mail = "all mail (100 %)" if row["mail_share"] == 1 else f"{share(row['mail_share'])} % of mail"
+        text = f"{what} rules {counted(row['destinations'], 'destination')}, {mail}"
         if kept:
             names = row["kept_by"].split()
             some = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
@@ -322,10 +351,32 @@ def _pattern_sentences(result: WhatIfResult) -> list[str]:
     return texts
 
 
+def _event_sentences(result: WhatIfResult) -> list[str]:
+    """Say which policy events of the timeline another table replaces, and which change nothing any more."""
+    left_out, idle = (
+        ", ".join(f"{row['label']} at {row['at_h']:g} h" for row in result.meta[key])
+        for key in ("policy_events_left_out", "policy_events_idle")
+    )
+    told = (
+        (
+            left_out,
+            "The other table is in force throughout: policy events of the timeline are left out after the change",
+        ),
+        (idle, "What is set is typed into policy events of the timeline, too; after the change some change nothing"),
+    )
+    return [f"{text} ({events})." for events, text in told if events]
+
+
+def _some_wait(result: WhatIfResult) -> bool:
+    kinds = result.kinds().set_index("kind")["messages"]
+    return bool(kinds.reindex(["newly_waiting", "no_longer_waiting"]).fillna(0).any())
+
+
 def _caveats(file: ScenarioFile, result: WhatIfResult) -> list[str]:
     entries = result.by_entry()
     settings = {*entries["setting_before"], *entries["setting_after"]}
-    texts = [_NOTICES_LEGEND] if any(row["messages"] for row in rows_of(result.notices())) else []
+    texts = [_WAITING_LEGEND] if _some_wait(result) else []
+    texts += [_NOTICES_LEGEND] if any(row["messages"] for row in rows_of(result.notices())) else []
     for scenario in (result.before, result.after):
         rows = getattr(scenario.policy, "rows", ())
         if any(row.text.replace(" ", "").lower().startswith("send_bounces=false") for row in rows):
@@ -343,7 +394,7 @@ def _document(file: ScenarioFile, result: WhatIfResult, written: list[Path]) -> 
         "meta": result.meta,
         "policy": {"file": policy_file(file.scenario.policy), "account": account_counts(file.scenario.policy)},
         **result.frames(),
-        "deadline": result.deadline(),
-        "notes": [*_pattern_sentences(result), *_caveats(file, result)],
+        "deadline": {"censored": False} | result.deadline(),
+        "notes": [*_pattern_sentences(result), *_event_sentences(result), *_caveats(file, result)],
         "written": [str(path) for path in written],
     }

@@ -38,7 +38,7 @@ class Notices:
 
     Attributes
     ----------
-    harmed : messages that the change bounces, or delays by a minute or more.
+    harmed : messages that the change bounces, or delays by a minute or more; some may wait at the end of the run.
     messages : by channel, in the order of `CHANNELS`: harmed messages it tells of, were it on.
     first_us : by channel: the first notice, from the start; -1 where there is none. For *nobody*, when the first such
         message would have been there without the change.
@@ -79,7 +79,8 @@ def notices_of(
     answers_4yz = of["verdicts"] - ((of["fate"] <= Fate.VERIFIED) | (of["bounce"] == Bounce.REPLY_5YZ))
     warning_us = of["arrival_us"] + WARNING_S * 1_000_000
     warned = (answers_4yz >= 2) & (of["done_us"] >= warning_us)
-    told = bounced | ((alert_us >= 0) & alerts)
+    # Of mail that is queued at the end of the run a bounce may still tell.
+    told = bounced | ((alert_us >= 0) & alerts) | (of["fate"] == Fate.QUEUED)
     dates = (
         alert_us[alert_us >= 0],
         warning_us[warned],

@@ -35,9 +35,14 @@ PAIRS = (
     ("later", "sooner"),
 )
 KINDS = tuple(kind for pair in PAIRS for kind in pair)
+#: Mail that is still queued where one run ends and not where the other does: it has no fate yet, so no kind of `PAIRS`.
+WAITING = ("newly_waiting", "no_longer_waiting")
 #: The main one of a message that parts ways: the first that holds. These are exclusive and add up.
-MAIN_KINDS = ("newly_bounced", "newly_delivered", "clear_avoided", "clear_added", "later", "sooner")
-COUNTS = ("all", "part_ways", *KINDS, "harmed", "later_min", "sooner_min", *(f"main_{kind}" for kind in MAIN_KINDS))
+MAIN_KINDS = ("newly_bounced", "newly_delivered", "clear_avoided", "clear_added", "later", "sooner", *WAITING)
+COUNTS = (
+    "all", "part_ways", *KINDS, *WAITING, "harmed", "later_min", "sooner_min",
+    *(f"main_{kind}" for kind in MAIN_KINDS),
+)  # fmt: skip
 #: What is measured of each run, with its unit.
 MEASURES = (
     *((fate.label, "share of injected messages") for fate in Fate),
@@ -87,6 +92,8 @@ class Parting:
         before; that have newly bounced so far.
     loss_us : when the first mail that is lost through the change lapses or is refused; -1: none is.
     first_bounce_us : when the first newly bounced message bounces; -1: none does.
+    open_messages : messages of which the end of the run leaves open whether the change loses them.
+    open_us : when the first of these lapses or is refused; -1: there is none.
     """
 
     differing: int
@@ -99,6 +106,8 @@ class Parting:
     queue: Ints
     loss_us: int
     first_bounce_us: int
+    open_messages: int = 0
+    open_us: int = -1
 
 
 def check_same_mail(before: World, after: World) -> None:
@@ -123,9 +132,10 @@ def part(pair: Pair) -> Parting:
     is_kind = kinds(old, new)
     counts = counts_of(old, new, is_kind)
     before, after = pair.before.labels, pair.after.labels
-    lost = np.flatnonzero(is_kind["newly_bounced"])
+    lost, open_ = is_kind["newly_bounced"], _open(old, new)
     lapse_us = new["arrival_us"] + pair.after.destinations.lifetime_us[destination]
-    loss_us = np.where(new["bounce"] == Bounce.EXPIRED_TIME, lapse_us, new["done_us"])[lost]
+    lapses = (new["bounce"] == Bounce.EXPIRED_TIME) | (new["fate"] == Fate.QUEUED)
+    loss_us = np.where(lapses, lapse_us, new["done_us"])
     by_domain = _grouped(destination, before.domains, counts)
     return Parting(
         differing=int(np.logical_or.reduce([old[column] != new[column] for column in MESSAGE_COLUMNS]).sum()),
@@ -136,9 +146,22 @@ def part(pair: Pair) -> Parting:
         entries=_by_entry(destination, before, after, counts),
         notices=notices_of(old, new, is_kind, connections, _settings(pair.after, connections), alerts=pair.alerts),
         queue=_queue(old, new, lost),
-        loss_us=int(loss_us.min()) if lost.size else -1,
-        first_bounce_us=int(new["done_us"][lost].min()) if lost.size else -1,
+        loss_us=_first(loss_us[lost]),
+        first_bounce_us=_first(new["done_us"][lost]),
+        open_messages=int(open_.sum()),
+        open_us=_first(loss_us[open_]),
     )
+
+
+def _first(times_us: Ints) -> int:
+    return int(times_us.min()) if times_us.size else -1
+
+
+def _open(old: Columns, new: Columns) -> Bools:
+    """Tell of which messages it is unknown whether the change loses them: today or then they wait at the end."""
+    waits = (new["fate"] == Fate.QUEUED) & (old["fate"] != Fate.BOUNCED)
+    found: Bools = waits | ((old["fate"] == Fate.QUEUED) & (new["fate"] == Fate.BOUNCED))
+    return found
 
 
 def _rows(world: World, seed: int) -> tuple[Columns, Ints]:
@@ -158,23 +181,29 @@ def _settings(world: World, connections: Ints) -> Ints:
 def kinds(old: Columns, new: Columns) -> dict[str, Bools]:
     """Tell for each message in which ways it parts; turning the runs round swaps each kind with its mirror.
 
-    A message is *later* when it reaches its fate a minute or more later and bounces in neither run.
+    A message is *later* when it is delivered in both runs, a minute or more later. One that is queued at the end of a
+    run has no fate there: it is of the kinds of `WAITING` alone. It is harmed where it is delivered today, and the run
+    ends a minute or more later.
     """
     was, is_ = old["fate"], new["fate"]
     gap_us = new["done_us"] - old["done_us"]
-    bounces = (was == Fate.BOUNCED) | (is_ == Fate.BOUNCED)
+    both = (was != Fate.QUEUED) & (is_ != Fate.QUEUED)
+    arrives, arrived = is_ <= Fate.VERIFIED, was <= Fate.VERIFIED
     found = {
-        "newly_bounced": (is_ == Fate.BOUNCED) & (was != Fate.BOUNCED),
-        "newly_delivered": (was == Fate.BOUNCED) & (is_ != Fate.BOUNCED),
-        "clear_avoided": (was == Fate.IN_CLEAR) & (is_ != Fate.IN_CLEAR),
-        "clear_added": (is_ == Fate.IN_CLEAR) & (was != Fate.IN_CLEAR),
-        "verified_gained": (is_ == Fate.VERIFIED) & (was != Fate.VERIFIED),
-        "verified_lost": (was == Fate.VERIFIED) & (is_ != Fate.VERIFIED),
-        "later": (gap_us >= LATER_US) & ~bounces,
-        "sooner": (gap_us <= -LATER_US) & ~bounces,
+        "newly_bounced": (is_ == Fate.BOUNCED) & arrived,
+        "newly_delivered": (was == Fate.BOUNCED) & arrives,
+        "clear_avoided": (was == Fate.IN_CLEAR) & (is_ != Fate.IN_CLEAR) & both,
+        "clear_added": (is_ == Fate.IN_CLEAR) & (was != Fate.IN_CLEAR) & both,
+        "verified_gained": (is_ == Fate.VERIFIED) & (was != Fate.VERIFIED) & both,
+        "verified_lost": (was == Fate.VERIFIED) & (is_ != Fate.VERIFIED) & both,
+        "later": (gap_us >= LATER_US) & arrived & arrives,
+        "sooner": (gap_us <= -LATER_US) & arrived & arrives,
+        "newly_waiting": (is_ == Fate.QUEUED) & (was != Fate.QUEUED),
+        "no_longer_waiting": (was == Fate.QUEUED) & (is_ != Fate.QUEUED),
     }
     found["part_ways"] = np.logical_or.reduce([found[kind] for kind in MAIN_KINDS])
-    found["harmed"] = found["newly_bounced"] | found["later"]
+    held = found["newly_waiting"] & arrived & (gap_us >= LATER_US)
+    found["harmed"] = found["newly_bounced"] | found["later"] | held
     return found
 
 
@@ -189,9 +218,9 @@ def counts_of(old: Columns, new: Columns, is_kind: dict[str, Bools]) -> list[Flo
         columns[f"main_{kind}"] = (left & is_kind[kind]).astype(np.float64)
         left &= ~is_kind[kind]
     # What goes better than before had its reason before; mail that only changes its clothes had none.
-    eased = is_kind["newly_delivered"] | is_kind["sooner"]
+    eased = is_kind["newly_delivered"] | is_kind["sooner"] | is_kind["no_longer_waiting"]
     reason = np.where(eased, old["reason"], new["reason"])
-    held = eased | is_kind["harmed"]
+    held = eased | is_kind["harmed"] | is_kind["newly_waiting"]
     return [*(columns[name] for name in COUNTS), *((held & (reason == r)).astype(np.float64) for r in Reason)]
 
 
@@ -231,16 +260,21 @@ def _measures(run: Columns, old: Columns, new: Columns) -> Floats:
     return np.array([*shares, deferred, exposed, delay_s, waited_us.sum() / _US_PER_MIN])
 
 
-def _queue(old: Columns, new: Columns, lost: Ints) -> Ints:
-    """Return at the end of each hour: messages that wait before, after, after but not before; newly bounced ones."""
+def _queue(old: Columns, new: Columns, lost: Bools) -> Ints:
+    """Return at the end of each hour: messages that wait before, after, after but not before; newly bounced ones.
+
+    Mail that is queued at the end of the run leaves at no hour; the last hour is then the one in which the run ends.
+    """
     last = max(int(run["done_us"].max(initial=0)) for run in (old, new))
-    hours = last // US_PER_H + 1
+    left, leaves = (run["fate"] != Fate.QUEUED for run in (old, new))
+    hours = last // US_PER_H + 1 if left.all() and leaves.all() else max(-(-last // US_PER_H), 1)
 
     def by(times_us: Ints) -> Ints:
         return np.cumsum(np.bincount(times_us // US_PER_H, minlength=hours))[:hours].astype(np.int64)
 
     arrived = by(old["arrival_us"])
     longer = new["done_us"] > old["done_us"]
-    extra = by(old["done_us"][longer]) - by(new["done_us"][longer])
-    levels = [arrived - by(old["done_us"]), arrived - by(new["done_us"]), extra, by(new["done_us"][lost])]
+    extra = by(old["done_us"][longer & left]) - by(new["done_us"][longer & leaves])
+    waiting = [arrived - by(run["done_us"][gone]) for run, gone in ((old, left), (new, leaves))]
+    levels = [*waiting, extra, by(new["done_us"][lost])]
     return np.stack(levels, axis=1)

@@ -22,7 +22,7 @@ from sim.studies.replications import MOST, Plan, replicate
 from sim.studies.runs import RunsProgress, check_jobs, each
 from sim.studies.whatif_result import WhatIfResult
 from sim.terms import Setting, TlsVersion, Vary
-from sim.timeline import Event
+from sim.timeline import Event, concerned, policy_before
 from sim.world.population import Population
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def whatif(
     scenario : what is in force today.
     set : TLS settings to type into the table, pattern to setting (`DestinationControls.with_tls`):
         ``{"*.gov": "required_verify", "DEFAULT": "preferred"}``.
-    policy : another table in place of today's.
+    policy : another table in place of today's, throughout: policy events of the timeline are left out after the change.
     minimum_tls : another lowest TLS version: a `TlsVersion`, ``"1.3"`` or ``"TLSv1.3"``.
     sender : another sender.
     to : another scenario of the same population and mail, for any other change.
@@ -99,7 +99,7 @@ def whatif(
     after = change.applied(scenario)
     runs = _Pairs(scenario, after, plan, jobs, progress)
     found = replicate(plan, runs, fate_differences)
-    meta = {"change": change.words(scenario, after)} | runs.meta() | found.meta()
+    meta = {"change": change.words(scenario, after)} | change.events(scenario, after) | runs.meta() | found.meta()
     return WhatIfResult(scenario, after, found.results, patterns_frame(scenario, after, change.set), meta)
 
 
@@ -131,7 +131,24 @@ class _Change:
     def _timeline(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
         """Type the settings into every table that comes into force later; another table is not changed again."""
         kept = [event for event in events if self.policy is None or event.policy is None]
-        return tuple(e if e.policy is None else replace(e, policy=e.policy.with_tls(self.set)) for e in kept)
+        if not self.set:
+            return tuple(kept)
+        # What was typed may be all that an event changes; it is still an event, since it may rule over another one.
+        return tuple(
+            e if e.policy is None else replace(e, policy=e.policy.with_tls(self.set), may_be_idle=True) for e in kept
+        )
+
+    def events(self, today: Scenario, after: Scenario) -> dict[str, list[dict[str, Any]]]:
+        """Return the policy events that the other table replaces, and those that change nothing any more."""
+        given = today if self.to is None else self.to
+        dropped = [e for e in given.timeline if e.policy is not None] if self.policy is not None else []
+        idle = [
+            e
+            for e in after.timeline
+            if e.may_be_idle
+            and not concerned(e, after.population, policy_before(e, after.timeline, after.policy))[0].any()
+        ]
+        return {"policy_events_left_out": [e.row() for e in dropped], "policy_events_idle": [e.row() for e in idle]}
 
     def words(self, before: Scenario, after: Scenario) -> list[str]:
         """Say what changes, each as the subject of a sentence."""
@@ -253,6 +270,11 @@ def patterns_frame(before: Scenario, after: Scenario, settings: Settings) -> pd.
     names = [canonical_domain(name) or name for name in domains["domain"]]
     mail = domains["messages"].to_numpy(dtype=np.float64)
     mail = mail / (mail.sum() or 1.0)
+
+    def share(which: NDArray[np.bool_]) -> float:
+        # Added up in floating point, all mail may be a hair less than all.
+        return 1.0 if mail.any() and not mail[~which].any() else float(mail[which].sum())
+
     entries = [canonical_domain(entry.domain) or "" for entry in after.policy.entries]
     ruled_by = np.array([*entries, DEFAULT])[after.policy.match(names)]
     known = {canonical_domain(entry.domain) for entry in before.policy.entries} | {DEFAULT, EVERYTHING}
@@ -278,9 +300,9 @@ def patterns_frame(before: Scenario, after: Scenario, settings: Settings) -> pd.
                 "setting": "Default" if setting is None else setting.label,
                 "entry": "edited" if name in known else "new",
                 "destinations": int(ruled.sum()),
-                "mail_share": float(mail[ruled].sum()),
+                "mail_share": share(ruled),
                 "kept_destinations": int(kept.sum()),
-                "kept_mail_share": float(mail[kept].sum()),
+                "kept_mail_share": share(kept),
                 "kept_by": " ".join(sorted(np.unique(ruled_by[kept]).tolist())),
             }
         )

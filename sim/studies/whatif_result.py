@@ -17,7 +17,7 @@ from sim.results import findings
 from sim.results.intervals import across
 from sim.scenario import Scenario
 from sim.studies.notices import ALERT, BOUNCE, CHANNELS, NOBODY
-from sim.studies.parting import COUNTS, KINDS, MAIN_KINDS, MEASURES, Parting
+from sim.studies.parting import COUNTS, KINDS, MAIN_KINDS, MEASURES, WAITING, Parting
 from sim.studies.replications import told_precision
 from sim.studies.whatif_words import Facts, sentence
 from sim.terms import Fate, Reason
@@ -34,7 +34,7 @@ _AT = {name: i for i, name in enumerate(COUNTS)}
 _COLUMNS = {
     "messages": "all",
     "part_ways_messages": "part_ways",
-    **{f"{kind}_messages": kind for kind in KINDS},
+    **{f"{kind}_messages": kind for kind in (*KINDS, *WAITING)},
     "harmed_messages": "harmed",
     "later_min": "later_min",
     "sooner_min": "sooner_min",
@@ -46,9 +46,10 @@ class WhatIfResult:
     """Where the same mail parts ways before and after a change.
 
     Messages are means over the replications; shares are shares of injected messages. A message *parts ways* when it
-    bounces in one run and not in the other, travels in clear in one and not in the other, or reaches its fate a
-    minute or more later or sooner. Intervals are t-intervals of the mean over the replications, 95 %; the differences
-    are taken replication by replication, between runs of the same chance.
+    bounces in one run and not in the other, travels in clear in one and not in the other, is delivered a minute or
+    more later or sooner, or is queued at the end of one run and not of the other. Intervals are t-intervals of the
+    mean over the replications, 95 %; the differences are taken replication by replication, between runs of the same
+    chance.
 
     Attributes
     ----------
@@ -87,6 +88,11 @@ class WhatIfResult:
             until_s=meta["until_s"],
         )
 
+    @property
+    def ends_early(self) -> bool:
+        """Tell whether the runs end before all mail has its fate."""
+        return self.meta["until_s"] is not None
+
     @cached_property
     def injected(self) -> Floats:
         """Messages injected, by replication."""
@@ -96,6 +102,7 @@ class WhatIfResult:
     def _facts(self) -> Facts:
         kinds = self.kinds()
         first = [part.first_bounce_us / 1e6 for part in self.parts if part.first_bounce_us >= 0]
+        fates = np.mean([part.fates[..., 0] for part in self.parts], axis=0)
         minutes = self._totals[:, [_AT["later_min"], _AT["sooner_min"]]].mean(axis=0)
         return Facts(
             changes=self.meta["change"],
@@ -104,7 +111,11 @@ class WhatIfResult:
             differing=sum(part.differing for part in self.parts),
             messages=dict(zip(kinds["kind"], kinds["messages"].tolist(), strict=True)),
             share=dict(zip(kinds["kind"], kinds["share"].tolist(), strict=True)),
-            clear_bounced=float(np.mean([part.fates[Fate.IN_CLEAR, Fate.BOUNCED, 0] for part in self.parts])),
+            clear_bounced=float(fates[Fate.IN_CLEAR, Fate.BOUNCED]),
+            waiting={
+                "newly_waiting": {fate: float(fates[fate, Fate.QUEUED]) for fate in Fate if fate != Fate.QUEUED},
+                "no_longer_waiting": {fate: float(fates[Fate.QUEUED, fate]) for fate in Fate if fate != Fate.QUEUED},
+            },
             minutes=dict(zip(("later", "sooner"), minutes.tolist(), strict=True)),
             first_bounce_s=float(np.mean(first)) if first else None,
         )
@@ -117,7 +128,7 @@ class WhatIfResult:
         """
         import pandas as pd
 
-        shown = [fate for fate in Fate if fate != Fate.QUEUED or self.meta["until_s"] is not None]
+        shown = [fate for fate in Fate if fate != Fate.QUEUED or self.ends_early]
         fates = np.stack([part.fates for part in self.parts]).astype(np.float64)
         with np.errstate(invalid="ignore"):
             shares = fates / fates.sum(axis=(1, 2), keepdims=True)
@@ -143,11 +154,13 @@ class WhatIfResult:
         """Return one row a kind of difference: kind, messages, share (of injected messages), low, high.
 
         Kinds overlap: mail that bounces instead of travelling in clear is both ``newly_bounced`` and
-        ``clear_avoided``. ``part_ways`` and ``harmed`` (newly bounced or later) count each message once.
+        ``clear_avoided``. Mail that is queued at the end of one run only is of no other kind: ``newly_waiting`` or
+        ``no_longer_waiting``, in runs that end early. ``part_ways`` and ``harmed`` (newly bounced, later, or delivered
+        today and newly waiting) count each message once.
         """
         import pandas as pd
 
-        names = ("part_ways", *KINDS, "harmed")
+        names = ("part_ways", *KINDS, *(WAITING if self.ends_early else ()), "harmed")
         totals = self._totals[:, [_AT[name] for name in names]]
         with np.errstate(invalid="ignore"):
             share = across(list(totals / self.injected[:, None]))
@@ -178,8 +191,7 @@ class WhatIfResult:
                 "variance_saved": _saved(both),
             }
         )
-        censored = self.meta["until_s"] is not None
-        return frame if censored else frame[frame["measure"] != Fate.QUEUED.label].reset_index(drop=True)
+        return frame if self.ends_early else frame[frame["measure"] != Fate.QUEUED.label].reset_index(drop=True)
 
     def by_domain(self) -> DataFrame:
         """Return the destinations at which something differs, those with the most messages that part ways first.
@@ -202,7 +214,8 @@ class WhatIfResult:
     def notices(self) -> DataFrame:
         """Return how the harm of the change would be noticed, one row a channel.
 
-        Harmed is mail that the change bounces, or that it delivers a minute or more later. Columns: channel, tells,
+        Harmed is mail that the change bounces, or that it delivers a minute or more later; where a run ends early,
+        also mail that is delivered today and queued a minute or more longer, to the end. Columns: channel, tells,
         switched_on, first_h (hours after the change, mean over the replications in which there is one), messages
         (harmed ones it covers, were it on), share (of harmed messages), rests_on.
         """
@@ -255,7 +268,26 @@ class WhatIfResult:
         is refused for good), the earliest of all replications. ``first_bounce_h``: the first of these bounces.
         ``roll_back_by_h``: the first less the longest wait of a destination that is down, since waiting mail is tried
         again when its timer falls due and not when the table changes.
+
+        Runs that end early have more: ``censored`` (mail of which the end leaves open whether it is lost might be lost
+        before any that is: ``loss_begins_h`` is then of the losses seen, and there is no ``roll_back_by_h``),
+        ``open_messages`` (that mail), ``newly_waiting_messages`` (queued at the end, and not today).
         """
+        seen = self._losses()
+        if not self.ends_early:
+            return seen
+        opens = min((part.open_us for part in self.parts if part.open_us >= 0), default=None)
+        begins = seen["loss_begins_h"]
+        censored = opens is not None and (begins is None or opens / _US_PER_H < begins)
+        return {
+            **(seen | {"roll_back_by_h": None} if censored else seen),
+            "censored": censored,
+            "open_messages": float(np.mean([part.open_messages for part in self.parts])),
+            "newly_waiting_messages": float(self._totals[:, _AT["newly_waiting"]].mean()),
+        }
+
+    def _losses(self) -> dict[str, float | None]:
+        """Return the hours of the losses within the runs."""
         loss, bounce = (
             min((us for part in self.parts if (us := getattr(part, name)) >= 0), default=None)
             for name in ("loss_us", "first_bounce_us")
@@ -270,7 +302,17 @@ class WhatIfResult:
         """Draw both directions of the difference, and where most messages part ways."""
         from sim.results.chart_whatif import whatif
 
-        return whatif(self.kinds(), self._main_kinds(), title=self.title(), caption=self.caption())
+        kinds, where, caption = self.kinds(), self._main_kinds(), self.caption()
+        for kind, waits in (("later", "newly_waiting"), ("sooner", "no_longer_waiting")):
+            where[kind] += where.pop(waits)
+        told = self._totals[:, [_AT[kind] for kind in WAITING]].mean(axis=0)
+        if told.any():
+            kinds = self._kinds_with_waiting(kinds)
+            caption += (
+                f" Delayed and later: also mail queued at the end of the run and not today ({told[0]:,.0f}); sooner: "
+                f"also mail queued then today alone ({told[1]:,.0f})."
+            )
+        return whatif(kinds, where, title=self.title(), caption=caption)
 
     def write(self, folder: str | Path) -> list[Path]:
         """Write every table as CSV, ``whatif.png`` and ``meta.json``, all or none; return their paths.
@@ -287,7 +329,7 @@ class WhatIfResult:
             f"{name}.csv": frame.to_csv(index=False, lineterminator="\n", float_format="%.10g")
             for name, frame in frames.items()
         }
-        told = self.meta | {"sentence": self.sentence(), "rollback": self.deadline()}
+        told = self.meta | {"sentence": self.sentence(), "rollback": {"censored": False} | self.deadline()}
         files["meta.json"] = json.dumps(told, indent=2, sort_keys=True) + "\n"
         files["whatif.png"] = charts.render(self.figure(), "png")
         return write_together(folder, files)
@@ -332,12 +374,24 @@ class WhatIfResult:
         parts = [name if isinstance(name, tuple) else (name,) for name in names]
         frame = pd.DataFrame({column: [name[i] for name in parts] for i, column in enumerate(columns)}, dtype=object)
         for column, count in _COLUMNS.items():
-            frame[column] = table[:, _AT[count]]
+            if count not in WAITING or self.ends_early:
+                frame[column] = table[:, _AT[count]]
         reasons = table[:, len(COUNTS) :].copy()
         reasons[:, Reason.NONE] = 0
         labels = [reason.label for reason in Reason]
         frame["main_reason"] = [labels[int(row.argmax())] if row.any() else "" for row in reasons]
         return frame
+
+    def _kinds_with_waiting(self, kinds: DataFrame) -> DataFrame:
+        """Count mail that waits at the end as later or sooner: a chart has no row of its own for it."""
+        frame = kinds.set_index("kind")
+        for kind, waits in (("later", "newly_waiting"), ("sooner", "no_longer_waiting")):
+            totals = self._totals[:, _AT[kind]] + self._totals[:, _AT[waits]]
+            share = across(list((totals / self.injected)[:, None]))
+            frame.loc[kind, ["messages", "share", "low", "high"]] = [
+                totals.mean(), share.mean[0], share.low[0], share.high[0]
+            ]  # fmt: skip
+        return frame.reset_index()
 
     def _main_kinds(self) -> DataFrame:
         """Return name of a destination and, a column a main kind, messages: exclusive, all that part ways."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.results.findings import duration, percent
+from sim.terms import Fate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +19,9 @@ class Facts:
     days : arrival window; from one day on, messages are told a day.
     injected : messages injected in all replications.
     differing : messages that differ in anything, in all replications.
-    messages, share : by kind of difference, messages of a run and their share of those injected.
+    messages, share : by kind of difference there may be, messages of a run and their share of those injected.
     clear_bounced : messages of a run that bounce instead of travelling in clear.
+    waiting : by kind of mail that waits at the end of one run only: messages of a run by their fate in the other.
     minutes : by kind, minutes that *later* and *sooner* mail gains or loses in a run.
     first_bounce_s : mean time of the first newly bounced message, where there is one.
     """
@@ -31,6 +33,7 @@ class Facts:
     messages: Mapping[str, float]
     share: Mapping[str, float]
     clear_bounced: float
+    waiting: Mapping[str, Mapping[Fate, float]]
     minutes: Mapping[str, float]
     first_bounce_s: float | None
 
@@ -63,6 +66,8 @@ _MAIN = (
     ("clear_added", "puts {n} into clear text that are not today ({share})"),
     ("newly_bounced", "bounces {n} that are delivered today ({share}), the first after {first}"),
     ("newly_delivered", "delivers {n} that bounce today ({share})"),
+    ("newly_waiting", "keeps {n} queued at the end of the run that leave by then today ({share}{fates})"),
+    ("no_longer_waiting", "lets {n} leave that are queued at the end of the run today ({share}{fates})"),
 )
 _BESIDE = (
     ("later", "delays {n} by a minute or more ({share}), {mean} on average"),
@@ -74,15 +79,19 @@ _BESIDE = (
 
 def _clauses(facts: Facts, forms: tuple[tuple[str, str], ...]) -> list[str]:
     """Return what is to be said of each kind that there is; the first number carries the unit."""
-    unit = "messages a day" if facts.days >= 1 else "messages"
-    days = max(facts.days, 1.0)
     clauses: list[str] = []
+    daily_told: bool | None = None
     for kind, form in forms:
-        messages = facts.messages[kind]
+        messages = facts.messages.get(kind, 0.0)
         if not messages:
             continue
+        # What waits at the end of the run is a level, and no flow that could be told a day.
+        daily = facts.days >= 1 and kind not in facts.waiting
+        days = facts.days if daily else 1.0
         number = _number(messages / days)
-        named = number if clauses else f"{number} {unit if number != '1' else unit.replace('messages', 'message')}"
+        unit = f"message{'' if number == '1' else 's'}{' a day' if daily else ''}"
+        named = number if daily == daily_told else f"{number} {unit}"
+        daily_told = daily
         clauses.append(
             form.format(
                 n=named,
@@ -90,9 +99,19 @@ def _clauses(facts: Facts, forms: tuple[tuple[str, str], ...]) -> list[str]:
                 bounced=f"; {_number(facts.clear_bounced / days)} by bouncing" if facts.clear_bounced else "",
                 first=duration(facts.first_bounce_s or 0.0),
                 mean=duration(60 * facts.minutes.get(kind, 0.0) / messages),
+                fates=_fates(facts.waiting.get(kind, {}), messages),
             )
         )
     return clauses
+
+
+def _fates(of: Mapping[Fate, float], messages: float) -> str:
+    """Say of mail that waits at the end of one run what is of note about its fate in the other."""
+    words = ((Fate.IN_CLEAR, "in clear"), (Fate.BOUNCED, "by bouncing"))
+    told = [
+        f"{'all' if of[fate] == messages else _number(of[fate])} {word}" for fate, word in words if of.get(fate, 0.0)
+    ]
+    return f"; {', '.join(told)}" if told else ""
 
 
 def _number(value: float) -> str:

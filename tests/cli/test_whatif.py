@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
+import pandas as pd
 import pytest
 
+from sim.cli.whatif import _pairing_sentence
 from tests.cli.test_commands import SMALL, TABLE, document, printed, run
+
+if TYPE_CHECKING:
+    from sim.studies.whatif_result import WhatIfResult
 
 ONE = (*SMALL, "--replications", "1", "--jobs", "1")
 FILES = {"directions.csv", "kinds.csv", "measures.csv", "by_domain.csv", "by_entry.csv", "by_provider.csv",
@@ -64,6 +71,63 @@ def test_the_same_command_writes_the_same_bytes(tmp_path: Path) -> None:
         printed("whatif", *ONE, "--set", "*=required", "--out", str(tmp_path / name))
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def scenario_file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "s.toml"
+    path.write_text(f"[population]\ndomains = 40\n[workload]\nmessages = 200\n{text}")
+    return str(path)
+
+
+JOBS = ("--replications", "1", "--jobs", "1")
+LATER = '[[timeline]]\nevent = "policy"\nsetting = "required"\nat_h = 4\n'
+
+
+def test_a_run_that_ends_early_gives_no_verdict_on_rollback(tmp_path: Path) -> None:
+    path = scenario_file(tmp_path, "")
+    Path(path).write_text(f"until_h = 24\n{Path(path).read_text()}")
+    told = " ".join(printed("whatif", path, *JOBS, "--set", "*=required_verify").split())
+    assert "no mail is lost" not in told
+    assert "Rollback: no verdict. The run ends at hour 24, before all mail could lapse: " in told
+    assert "messages still wait because of the change" in told
+    assert "Mail that is queued then has no fate yet" in told
+    answer = document("whatif", path, *JOBS, "--set", "*=required_verify")
+    assert answer["deadline"]["censored"] is True
+    assert answer["deadline"]["newly_waiting_messages"] > 0
+
+
+def test_a_run_to_the_end_is_not_censored() -> None:
+    assert document("whatif", *ONE, "--set", "*=required")["deadline"]["censored"] is False
+
+
+def test_a_policy_event_that_the_change_makes_idle_is_told(tmp_path: Path) -> None:
+    path = scenario_file(tmp_path, LATER)
+    told = " ".join(printed("whatif", path, *JOBS, "--set", "*=required").split())
+    assert "after the change some change nothing (Required everywhere at 4 h)." in told
+    answer = document("whatif", path, *JOBS, "--set", "*=required")
+    assert [event["at_h"] for event in answer["meta"]["policy_events_idle"]] == [4]
+
+
+def test_policy_events_that_another_table_replaces_are_told(tmp_path: Path) -> None:
+    path = scenario_file(tmp_path, LATER)
+    told = " ".join(printed("whatif", path, *JOBS, "--to-policy", TABLE).split())
+    assert "policy events of the timeline are left out after the change (Required everywhere at 4 h)." in told
+    answer = document("whatif", path, *JOBS, "--to-policy", TABLE)
+    assert [event["label"] for event in answer["meta"]["policy_events_left_out"]] == ["Required everywhere"]
+    assert any("left out" in note for note in answer["notes"])
+
+
+def test_all_mail_is_all_mail() -> None:
+    assert "* rules 40 destinations, all mail (100 %)." in printed("whatif", *ONE, "--set", "*=required")
+
+
+def test_pairing_that_does_not_help_is_said_in_words() -> None:
+    measures = pd.DataFrame({"measure": ["bounced", "deferred"], "variance_saved": [0.25, -0.39]})
+    told = _pairing_sentence(cast("WhatIfResult", SimpleNamespace(measures=lambda: measures)))
+    assert told == (
+        "Both runs have the same chance; of the variance of a difference this saves 25 % (bounced); where pairing does "
+        "not help, the variance is larger: by 39 % (deferred)."
+    )
 
 
 @pytest.mark.parametrize(

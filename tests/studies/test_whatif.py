@@ -24,9 +24,9 @@ from sim.formats.destination_controls import Policy
 from sim.policy.destinations import DestinationControls, Entry
 from sim.policy.retry import BounceProfile, HostRetry
 from sim.scenario import Scenario
-from sim.studies.parting import KINDS, MAIL, PAIRS
+from sim.studies.parting import KINDS, MAIL, PAIRS, WAITING
 from sim.studies.runs import replication_seed
-from sim.studies.whatif import whatif
+from sim.studies.whatif import patterns_frame, whatif
 from sim.studies.whatif_result import WhatIfResult
 from sim.terms import Fate, Setting, TlsVersion
 from sim.timeline import Event
@@ -35,7 +35,7 @@ from sim.world.workload import Workload
 from tests.delivery.stories import fails, mx, peer, seed_where, story, works
 from tests.studies import coverage_of_paired_intervals as coverage
 
-MIRROR = {kind: other for pair in PAIRS for kind, other in (pair, pair[::-1])}
+MIRROR = {kind: other for pair in (*PAIRS, WAITING) for kind, other in (pair, pair[::-1])}
 CLEAR = peer("clear.example", mx("mx.clear.example", not_offered_rate=1.0))
 GOOD = peer("good.example")
 HOUR_S = 3_600.0
@@ -149,8 +149,102 @@ def test_a_censored_run_has_mail_that_still_waits() -> None:
     assert row(directions, before="in clear", after="still queued")["messages"] > 0
     assert row(result.measures(), measure="still queued")["difference"] > 0
     assert messages(result)["newly_bounced"] == 0
-    # It waits to the end of the run, and so is later.
-    assert messages(result)["later"] > 0
+    # It waits to the end of the run, and has no fate there yet.
+    assert messages(result)["newly_waiting"] > 0
+    assert messages(result)["later"] == messages(result)["clear_avoided"] == 0
+
+
+@cache
+def censored(there: bool, until_h: float = 24.0) -> WhatIfResult:
+    today = preset(until_s=until_h * HOUR_S)
+    strict = replace(today, policy=today.policy.with_tls({"*": "required"}))
+    one, other = (today, strict) if there else (strict, today)
+    return whatif(one, to=other, replications=2, jobs=1)
+
+
+def test_censored_runs_mirror_each_other_too() -> None:
+    there, back = censored(there=True), censored(there=False)
+    assert messages(there)["newly_waiting"] > 0
+    for kind in (*KINDS, *WAITING):
+        assert messages(there)[kind] == messages(back)[MIRROR[kind]]
+        mirrored = back.by_domain()[f"{MIRROR[kind]}_messages"].tolist()
+        assert there.by_domain()[f"{kind}_messages"].tolist() == mirrored
+        assert there.by_provider()[f"{kind}_messages"].sum() == pytest.approx(messages(there)[kind])
+    assert there.by_domain()["main_reason"].tolist() == back.by_domain()["main_reason"].tolist()
+
+
+@pytest.mark.parametrize("until_h", [24.0, 74.0, 90.0])
+@pytest.mark.parametrize("there", [True, False])
+def test_the_kinds_are_sums_of_directions_and_what_is_queued_is_in_none_but_its_own(
+    there: bool, until_h: float
+) -> None:
+    result = censored(there, until_h)
+    fates = np.mean([part.fates[..., 0] for part in result.parts], axis=0)
+    delivered = slice(Fate.IN_CLEAR, Fate.BOUNCED)
+    truth = {
+        "newly_bounced": fates[delivered, Fate.BOUNCED].sum(),
+        "newly_delivered": fates[Fate.BOUNCED, delivered].sum(),
+        "clear_avoided": fates[Fate.IN_CLEAR, Fate.ENCRYPTED : Fate.QUEUED].sum(),
+        "clear_added": fates[Fate.ENCRYPTED : Fate.QUEUED, Fate.IN_CLEAR].sum(),
+        "newly_waiting": fates[: Fate.QUEUED, Fate.QUEUED].sum(),
+        "no_longer_waiting": fates[Fate.QUEUED, : Fate.QUEUED].sum(),
+    }
+    assert {kind: messages(result)[kind] for kind in truth} == pytest.approx(truth)
+
+
+def test_mail_that_waits_at_the_end_is_no_all_clear() -> None:
+    """Two messages lapse at 72 h and later; a run of 24 h cannot tell that they are lost, nor that they are not."""
+    scenario = replace(clear_world([600.0, 7_200.0]), until_s=24 * HOUR_S)
+    result = whatif(scenario, set={"*": "required"}, replications=1, jobs=1)
+    assert result.sentence() == (
+        "Requiring TLS for all mail keeps 2 messages queued at the end of the run that leave by then today (50 %; all "
+        "in clear)"
+    )
+    assert result.deadline() == {
+        "loss_begins_h": None, "first_bounce_h": None, "roll_back_by_h": None, "censored": True, "open_messages": 2,
+        "newly_waiting_messages": 2,
+    }  # fmt: skip
+    assert result.notices()["messages"].tolist() == [2, 0, 0, 0]
+    assert messages(result)["harmed"] == 2
+    queue = result.rollback().set_index("hour_h")
+    assert queue.index[-1] == 24
+    assert queue["waiting_after_messages"].iloc[-1] == queue["extra_waiting_messages"].iloc[-1] == 2
+    back = whatif(result.after, to=result.before, replications=1, jobs=1)
+    assert back.sentence() == (
+        "The other scenario lets 2 messages leave that are queued at the end of the run today (50 %; all in clear)"
+    )
+    assert back.deadline()["censored"] is False
+    assert back.notices()["messages"].sum() == 0
+
+
+def test_a_censored_run_that_saw_the_first_loss_tells_the_hour() -> None:
+    """The second message waits at the end, but lapses after the first one: the hour is that of the whole run."""
+    whole = clear_world([600.0, 20 * HOUR_S])
+    results = [
+        whatif(replace(whole, until_s=until_s), set={"*": "required"}, replications=1, jobs=1)
+        for until_s in (None, 80 * HOUR_S)
+    ]
+    seen, cut = (result.deadline() for result in results)
+    assert cut == seen | {"censored": False, "open_messages": 1, "newly_waiting_messages": 1}
+    assert (messages(results[1])["newly_bounced"], messages(results[1])["newly_waiting"]) == (1, 1)
+    assert results[1].sentence() == (
+        "Requiring TLS for all mail keeps 1 message a day out of the clear (25 % of all mail; 1 by bouncing), bounces "
+        "1 that are delivered today (25 %), the first after 3 days, and keeps 1 message queued at the end of the run "
+        "that leave by then today (25 %; all in clear)"
+    )
+
+
+def test_mail_delayed_by_less_than_a_minute_at_the_end_of_the_run_is_not_harmed() -> None:
+    scenario = replace(clear_world([600.0]), until_s=630.0)
+    result = whatif(scenario, set={"*": "required"}, replications=1, jobs=1)
+    assert (messages(result)["newly_waiting"], messages(result)["harmed"]) == (1, 0)
+
+
+def test_the_chart_of_a_censored_run_shows_what_waits() -> None:
+    chart = censored(there=True).figure()
+    told = " ".join(text.get_text().replace("\n", " ") for text in chart.texts)
+    assert "No message parts ways" not in told
+    assert "queued at the end" in " ".join(told.replace("\N{NO-BREAK SPACE}", " ").split())
 
 
 def test_the_same_seed_gives_the_same_tables_in_one_process_and_in_two() -> None:
@@ -325,8 +419,36 @@ def test_a_change_holds_through_the_timeline() -> None:
     result = whatif(scenario, set={"clear.example": "required"}, replications=1, jobs=1)
     assert messages(result)["newly_bounced"] == 2
     assert messages(result)["clear_added"] == 0
+    assert result.meta["policy_events_left_out"] == result.meta["policy_events_idle"] == []
     replaced = whatif(scenario, policy=scenario.policy, replications=1, jobs=1)
     assert replaced.after.timeline == ()
+    assert replaced.meta["policy_events_left_out"] == [later.row()]
+
+
+def test_what_an_event_would_do_anyhow_may_be_set_from_the_start() -> None:
+    """Required comes into force at 1 h today: set from the start, only the mail of the first hour parts ways."""
+    scenario = clear_world([600.0, 7_200.0])
+    later = Event(event="policy", at_h=1, policy=scenario.policy.with_tls({"clear.example": "required"}))
+    scenario = replace(scenario, timeline=(later,))
+    result = whatif(scenario, set={"clear.example": "required"}, replications=1, jobs=1)
+    assert row(result.directions(), before="in clear", after="bounced")["messages"] == 1
+    assert row(result.directions(), before="bounced", after="bounced")["messages"] == 1
+    assert result.meta["policy_events_idle"] == [later.row()]
+
+
+def test_an_idle_event_still_rules_when_another_ends() -> None:
+    """What is set makes the event at 2 h equal to the one from 1 h to 3 h; after 3 h it still turns TLS off."""
+    scenario = story([CLEAR, GOOD], {"clear.example": [600.0], "good.example": [14_400.0]}, setting=Setting.PREFERRED)
+    off = scenario.policy.with_tls({"good.example": "no"})
+    events = (
+        Event(event="policy", at_h=1, for_h=2, policy=off),
+        Event(event="policy", at_h=2, policy=off.with_tls({"clear.example": "no"})),
+    )
+    scenario = replace(scenario, timeline=events)
+    result = whatif(scenario, set={"clear.example": "required"}, replications=1, jobs=1)
+    assert result.meta["policy_events_idle"] == [events[1].row()]
+    assert row(result.directions(), before="in clear", after="in clear")["messages"] == 1
+    assert row(result.directions(), before="in clear", after="bounced")["messages"] == 1
 
 
 def test_an_alert_follows_the_setting_in_force() -> None:
@@ -357,6 +479,14 @@ def test_a_pattern_says_what_it_reaches_and_what_keeps_out() -> None:
     assert result.sentence().startswith(
         "Requiring TLS for *.gov and *.com, preferring TLS for b.gov, turning TLS off for DEFAULT: this keeps "
     )
+
+
+def test_a_pattern_that_rules_all_mail_has_all_of_it() -> None:
+    """Shares that do not add up to 1 in floating point."""
+    for n in range(1, 40):
+        people = Population.custom([peer(f"d{i}.example", messages=i * n / 7 + 0.1) for i in range(5)])
+        frame = patterns_frame(Scenario(population=people), Scenario(population=people), {"*": "required"})
+        assert frame["mail_share"].tolist() == [1.0]
 
 
 # --- faults
