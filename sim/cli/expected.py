@@ -11,6 +11,7 @@ from sim.cli.caveats import verify_caveats
 from sim.cli.modes import told
 from sim.cli.options import (
     json_option,
+    one_of,
     out_option,
     policy_option,
     population_options,
@@ -39,19 +40,27 @@ COLUMNS = (
 @population_options
 @policy_option
 @seed_option
+@click.option(
+    "--per",
+    metavar="UNIT",
+    callback=one_of("pass", "message"),
+    help="pass: one try; message: with all its retries, alone in the queue.  [default: pass]",
+)
 @json_option
 @out_option
-def expected_command(as_json: bool, out: str | None, **world: Any) -> None:
+def expected_command(per: str | None, as_json: bool, out: str | None, **world: Any) -> None:
     """Tell what one try at delivery comes to under each TLS setting, without a simulation.
 
-    Probabilities of the population times the tables of the sender. Retries, queues and limits have no part in it;
-    'tlssim modes' has them. With --out, expected.csv has a row for each destination and setting.
+    Probabilities of the population times the tables of the sender; with --per message summed over the retries of a
+    message that is alone. Queues and limits have no part in it; 'tlssim modes' has them. With --out, expected.csv has a
+    row for each destination and setting.
     """
     with Output(out) as output:
         file = scenario_of(**world)
         from sim.delivery.analytic import expected
 
-        frame = expected(file.scenario)
+        unit = per or "pass"
+        frame = expected(file.scenario, per=unit)
         mail, domains = _rows(frame, "mail"), _rows(frame, "domains")
         written = output.write(lambda folder: _fill(frame, folder))
         population = file.scenario.population
@@ -63,6 +72,7 @@ def expected_command(as_json: bool, out: str | None, **world: Any) -> None:
             say_json(
                 {
                     "command": "expected",
+                    "per": unit,
                     "population": population.name,
                     "population_hash": population.hash,
                     "policy_hash": file.scenario.policy.hash,
@@ -72,12 +82,11 @@ def expected_command(as_json: bool, out: str | None, **world: Any) -> None:
                 }
             )
             return
-        say(
-            wrapped(
-                f"What one try comes to: {len(population.domains):,} destinations of {population.name}, no clock, no "
-                "retries; deferred mail would be tried again."
-            )
-        )
+        what_of = {
+            "pass": "What one try comes to: {}, no clock, no retries; deferred mail would be tried again.",
+            "message": "What a message that is alone comes to: {}, no clock; deferred stands beside the fates.",
+        }
+        say(wrapped(what_of[unit].format(f"{len(population.domains):,} destinations of {population.name}")))
         for rows, what in ((mail, "Per cent of the mail"), (domains, "Per cent of the destinations")):
             say()
             say(f"{what}:")

@@ -1,7 +1,7 @@
 """No clock: what one pass over a destination's MX hosts comes to, from probabilities times tables.
 
-Per connection, not per message: a message that is deferred tries again, and what becomes of it then depends
-on retries, queues and limits, which only the simulation follows.
+Per pass: a message that is deferred tries again. :mod:`sim.delivery.retry_sums` sums over the retries of a message
+that is alone; queues and limits only the simulation follows.
 
 Assumptions: hosts fail independently of each other; an outage is met with the share of time a host is down;
 the reconnection in clear meets the same host, which is up, afresh; a domain whose equal preferences need more than
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.delivery.arrays import RATE_COLUMNS, names_on_routes, pool_members, row_starts
+from sim.errors import ScenarioError, complaint
 from sim.policy.decide import Tables
 from sim.policy.identity import rule_holds
 from sim.policy.profiles import esa
@@ -46,23 +47,36 @@ _AFTER = len(ENDS)
 _MOST_TURNS = 5_040
 
 
-def expected(scenario: Scenario, settings: Sequence[Setting] = tuple(Setting)) -> pd.DataFrame:
-    """Return what one pass comes to for each destination under each TLS setting, without a clock.
+def expected(scenario: Scenario, settings: Sequence[Setting] = tuple(Setting), per: str = "pass") -> pd.DataFrame:
+    """Return what one pass, or a message, comes to for each destination under each TLS setting, without a clock.
 
     Parameters
     ----------
     scenario : its policy rules only through the switches; every destination is asked under every setting.
     settings : which.
+    per : ``pass``: one try over the MX hosts; ``message``: with all its retries (`sim.delivery.retry_sums` lists the
+        assumptions).
 
     Returns
     -------
     DataFrame
         Rows domain x setting: ``domain``, ``setting``, ``in_clear``, ``encrypted``, ``verified``, ``bounced``,
-        ``deferred`` (probabilities that sum to 1), ``mail_share``, and ``in_force`` where the policy has this setting.
+        ``deferred`` (probabilities that sum to 1; of a message the first four do, and ``deferred`` stands beside them),
+        ``mail_share``, and ``in_force`` where the policy has this setting.
+
+    Raises
+    ------
+    ScenarioError
+        When ``per`` is neither.
     """
     import pandas as pd
 
-    probability = pass_probabilities(scenario, settings)
+    from sim.delivery.retry_sums import message_probabilities
+
+    rates = {"pass": pass_probabilities, "message": message_probabilities}
+    if per not in rates:
+        raise ScenarioError(complaint("per", per, rates))
+    probability = rates[per](scenario, settings)
     domains = scenario.population.domains
     names = domains["domain"].to_numpy()
     weight = domains["messages"].to_numpy(dtype=np.float64)
@@ -76,13 +90,22 @@ def expected(scenario: Scenario, settings: Sequence[Setting] = tuple(Setting)) -
     return frame
 
 
-def pass_probabilities(scenario: Scenario, settings: Sequence[Setting] = tuple(Setting)) -> Float:
-    """Return the probabilities of each end of a pass, shape (settings, domains, ENDS)."""
+def pass_probabilities(
+    scenario: Scenario, settings: Sequence[Setting] = tuple(Setting), *, outages: bool = True
+) -> Float:
+    """Return the probabilities of each end of a pass, shape (settings, domains, ENDS).
+
+    Parameters
+    ----------
+    scenario, settings : as for `expected`.
+    outages : whether hosts are down their share of the time, or up.
+    """
     tables = esa.tables(scenario.switches)
     routes = scenario.population.routes
     domain, preference = routes["domain"].to_numpy(), routes["preference"].to_numpy()
     evidence = _Evidence(scenario, tables)
     down = scenario.population.hosts["outage_share"].to_numpy(dtype=np.float64)[routes["host"].to_numpy()]
+    down = down if outages else np.zeros_like(down)
     seen = {rule: evidence.seen(rule, tables) for rule in {NameRule(int(tables.rule[s])) for s in settings}}
     on_route = np.empty((len(settings), len(_STEPS), len(domain)))
     for row, s in zip(on_route, settings, strict=True):

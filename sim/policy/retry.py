@@ -152,3 +152,13 @@ class HostRetry:
     def waits_s(self) -> tuple[float, ...]:
         """Successive waits in seconds until the cap is reached; the last one repeats for ever."""
         return growing_waits_s(self.initial_wait_s, self.max_wait_s, self.growth)
+
+    def attempt_times_s(self, max_queue_time_s: float) -> tuple[float, ...]:
+        """Times of the passes of a message that no host takes, seconds after it came, as far as its time in queue goes.
+
+        The first is 0; passes are taken to fail at once. The message bounces when the next one falls due.
+        """
+        waits, times = self.waits_s(), [0.0]
+        while (due := times[-1] + waits[min(len(times), len(waits)) - 1]) < max_queue_time_s:
+            times.append(due)
+        return tuple(times)

@@ -267,10 +267,12 @@ def retry_table(profile: BounceProfile, host_retry: HostRetry, *, own: bool = Fa
         waits = profile.waits_s()
         end = times[-1] if len(times) > profile.max_retries else times[-1] + waits[min(len(times), len(waits)) - 1]
     else:
-        waits, times, ended = host_retry.waits_s(), [0.0], "time in queue"
-        while (due := times[-1] + waits[min(len(times), len(waits)) - 1]) < profile.max_queue_time_s:
-            times.append(due)
-        end = due
+        times, waits, ended = (
+            list(host_retry.attempt_times_s(profile.max_queue_time_s)),
+            host_retry.waits_s(),
+            "time in queue",
+        )
+        end = times[-1] + waits[min(len(times), len(waits)) - 1]
     rows = [{"attempt": n, "after_s": at, "what": "attempt"} for n, at in enumerate(times, 1)]
     rows.append({"attempt": 0, "after_s": end, "what": f"bounce: {ended}"})
     frame = pd.DataFrame(rows)

@@ -194,6 +194,14 @@ def test_run_says_nothing_of_events_where_there_are_none(scenario: Path) -> None
     assert document("run", str(scenario))["timeline"] == []
 
 
+def test_expected_per_message_has_fates_that_sum_to_one() -> None:
+    told = document("expected", "--domains", "40", "--per", "message")
+    assert told["per"] == "message"
+    for row in told["by_setting"]["mail"]:
+        assert sum(row[end] for end in ("in_clear", "encrypted", "verified", "bounced")) == pytest.approx(1)
+    assert "What a message that is alone comes to" in printed("expected", "--domains", "40", "--per", "message")
+
+
 def test_expected_says_that_a_timeline_is_not_used() -> None:
     outage = str(example("outage.toml"))
     assert "The timeline is not used (1 event)" in " ".join(printed("expected", outage).split())
