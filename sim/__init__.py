@@ -15,7 +15,7 @@ from sim.about import __version__
 if TYPE_CHECKING:
     from sim.about import versions
     from sim.data import example
-    from sim.delivery.analytic import expected
+    from sim.delivery.expected import expected
     from sim.delivery.simulate import simulate
     from sim.formats.destination_controls import Policy
     from sim.formats.scenario_file import read_scenario
@@ -52,7 +52,7 @@ _HOME = {
     "Workload": "sim.world.workload",
     "capacity": "sim.studies.capacity",
     "example": "sim.data",
-    "expected": "sim.delivery.analytic",
+    "expected": "sim.delivery.expected",
     "modes": "sim.studies.modes",
     "read_scenario": "sim.formats.scenario_file",
     "simulate": "sim.delivery.simulate",

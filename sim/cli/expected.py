@@ -57,7 +57,7 @@ def expected_command(per: str | None, as_json: bool, out: str | None, **world: A
     """
     with Output(out) as output:
         file = scenario_of(**world)
-        from sim.delivery.analytic import expected
+        from sim.delivery.expected import expected
 
         unit = per or "pass"
         frame = expected(file.scenario, per=unit)

@@ -13,26 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import lcm
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.delivery.arrays import RATE_COLUMNS, names_on_routes, pool_members, row_starts
-from sim.errors import ScenarioError, complaint
 from sim.policy.decide import Tables
 from sim.policy.identity import rule_holds
 from sim.policy.profiles import esa
 from sim.scenario import Scenario
 from sim.terms import Demand, Dns, NameRule, Outcome, Seen, Setting, Stage
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Float = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
-#: What a pass can come to: columns of :func:`pass_probabilities` and of :func:`expected`.
+#: What a pass can come to: columns of :func:`pass_probabilities` and of `sim.expected`.
 ENDS = ("in_clear", "encrypted", "verified", "bounced", "deferred")
 _BOUNCED, _DEFERRED = 3, 4
 #: Outcomes that end a pass, in the order of `ENDS`, then the two that go on to the next host.
@@ -47,49 +42,6 @@ _AFTER = len(ENDS)
 _MOST_TURNS = 5_040
 
 
-def expected(scenario: Scenario, settings: Sequence[Setting] = tuple(Setting), per: str = "pass") -> pd.DataFrame:
-    """Return what one pass, or a message, comes to for each destination under each TLS setting, without a clock.
-
-    Parameters
-    ----------
-    scenario : its policy rules only through the switches; every destination is asked under every setting.
-    settings : which.
-    per : ``pass``: one try over the MX hosts; ``message``: with all its retries (`sim.delivery.retry_sums` lists the
-        assumptions).
-
-    Returns
-    -------
-    DataFrame
-        Rows domain x setting: ``domain``, ``setting``, ``in_clear``, ``encrypted``, ``verified``, ``bounced``,
-        ``deferred`` (probabilities that sum to 1; of a message the first four do, and ``deferred`` stands beside them),
-        ``mail_share``, and ``in_force`` where the policy has this setting.
-
-    Raises
-    ------
-    ScenarioError
-        When ``per`` is neither.
-    """
-    import pandas as pd
-
-    from sim.delivery.retry_sums import message_probabilities
-
-    rates = {"pass": pass_probabilities, "message": message_probabilities}
-    if per not in rates:
-        raise ScenarioError(complaint("per", per, rates))
-    probability = rates[per](scenario, settings)
-    domains = scenario.population.domains
-    names = domains["domain"].to_numpy()
-    weight = domains["messages"].to_numpy(dtype=np.float64)
-    entry = scenario.policy.match(names.tolist())
-    ruled = np.array([scenario.policy.resolved(i).tls for i in range(-1, len(scenario.policy.entries))])[entry + 1]
-    frame = pd.DataFrame(probability.reshape(-1, len(ENDS)), columns=list(ENDS))
-    frame.insert(0, "domain", np.tile(names, len(settings)))
-    frame.insert(1, "setting", np.repeat([s.label for s in settings], len(names)))
-    frame["mail_share"] = np.tile(weight / weight.sum(), len(settings))
-    frame["in_force"] = np.concatenate([ruled == s for s in settings])
-    return frame
-
-
 def pass_probabilities(
     scenario: Scenario, settings: Sequence[Setting] = tuple(Setting), *, outages: bool = True
 ) -> Float:
@@ -97,7 +49,7 @@ def pass_probabilities(
 
     Parameters
     ----------
-    scenario, settings : as for `expected`.
+    scenario, settings : as for `sim.expected`.
     outages : whether hosts are down their share of the time, or up.
     """
     tables = esa.tables(scenario.switches)

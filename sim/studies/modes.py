@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sim.about import __version__
 from sim.delivery.analytic import ENDS
-from sim.delivery.analytic import expected as expected_passes
 from sim.delivery.compile import compile_world
+from sim.delivery.expected import expected as expected_passes
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
 from sim.results import findings
