@@ -263,7 +263,8 @@ def test_the_first_chart_from_a_cold_start(messages: int) -> None:
 EXPECTED = """
 import json, statistics, time
 import sim
-from sim.delivery.analytic import expected, pass_probabilities
+from sim.delivery.analytic import pass_probabilities
+from sim.delivery.expected import expected
 population = sim.Population.preset("alexa-2015", domains=10_000, seed=1)
 scenario = sim.Scenario(population=population, workload=sim.Workload(messages_per_day=20_000))
 rounds = []

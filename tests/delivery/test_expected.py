@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from sim.delivery.analytic import ENDS, expected, pass_probabilities
+from sim.delivery.analytic import ENDS, pass_probabilities
 from sim.delivery.arrays import RATE_COLUMNS
+from sim.delivery.expected import expected
 from sim.delivery.simulate import simulate
 from sim.policy.decide import Tables, decide
 from sim.policy.destinations import DestinationControls, Entry

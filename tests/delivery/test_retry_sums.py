@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sim.delivery.analytic import ENDS, expected
+from sim.delivery.analytic import ENDS
+from sim.delivery.expected import expected
 from sim.delivery.retry_sums import message_probabilities
 from sim.delivery.simulate import simulate
 from sim.errors import ScenarioError

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sim.delivery.analytic import ENDS, expected
+from sim.delivery.analytic import ENDS
+from sim.delivery.expected import expected
 from sim.delivery.simulate import simulate
 from sim.results.result import Result
 from sim.scenario import Scenario
