@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import ScenarioError, complaint, did_you_mean
-from sim.policy.destinations import DEFAULT, DestinationControls, canonical_domain
+from sim.policy.destinations import DEFAULT, DestinationControls, canonical_domains
 from sim.results import timeline as results
 from sim.terms import Chain
 from sim.world.draw import Chance, name_keys, quota_walk
@@ -94,6 +94,8 @@ class Event:
             raise ScenarioError(complaint(f"{self.event}: whom it concerns", " and ".join(where) or "nobody", allowed))
         if self.share is not None:
             self._check_number("share", self.share, 0.0, 1.0, "of mail")
+            if self.share == 0:
+                raise ScenarioError(complaint(f"{self.event}: share", self.share, "above 0, up to 1 of mail"))
         if self.event == "load":
             self._check_number("factor", self.factor, 0.0, _MOST_FACTOR, "times the mail")
         if self.event == "policy" and not isinstance(self.policy, DestinationControls):
@@ -221,9 +223,9 @@ def concerned_hosts(event: Event, population: Population) -> Mask:
     """Return which MX hosts an event concerns, shape (hosts,)."""
     hosts = np.zeros(len(population.hosts), dtype=bool)
     if event.mx_host is not None:
-        return _found(event, population.hosts["host"] == event.mx_host, population.hosts["host"])
+        return _found(event, event.mx_host, population.hosts["host"])
     if event.provider is not None:
-        return _found(event, population.hosts["provider"] == event.provider, population.hosts["provider"])
+        return _found(event, event.provider, population.hosts["provider"])
     domains = concerned_domains(event, population)
     hosts[population.routes["host"].to_numpy()[domains[population.routes["domain"].to_numpy()]]] = True
     return hosts
@@ -233,11 +235,10 @@ def concerned_domains(event: Event, population: Population) -> Mask:
     """Return which destinations an event concerns, shape (domains,); all where it names nobody."""
     domains = population.domains
     if event.provider is not None:
-        return _found(event, domains["provider"] == event.provider, domains["provider"])
+        return _found(event, event.provider, domains["provider"])
     if event.domain is None:
         return np.ones(len(domains), dtype=bool)
-    wanted, names = canonical_domain(event.domain) or event.domain, domains["domain"].str.lower()
-    return _found(event, names.str.endswith(wanted) if wanted.startswith(".") else names == wanted, names)
+    return _found(event, event.domain, domains["domain"])
 
 
 def _concerned_routes(event: Event, population: Population) -> Mask:
@@ -253,14 +254,23 @@ def _concerned_routes(event: Event, population: Population) -> Mask:
     return np.asarray(concerned_hosts(event, population)[population.routes["host"].to_numpy()])
 
 
-def _found(event: Event, mask: pd.Series, names: pd.Series) -> Mask:
-    if not mask.any():
-        field = next(name for name in _WHERE if getattr(event, name) is not None)
-        known = [str(name) for name in names.unique()]
-        value, few = getattr(event, field), len(known) <= 30
-        allowed = known if few else f"one of the population.{did_you_mean(value, known)}"
+def _found(event: Event, value: str, names: pd.Series) -> Mask:
+    """Return where a name stands among others, in any spelling of it; ``.example`` stands for all names below it."""
+    field = next(name for name in _WHERE if getattr(event, name) is not None)
+    codes, spellings = names.factorize()
+    # A provider's name is a word of the population's own: only its case may differ.
+    if field == "provider":
+        wanted, known = value.strip().lower(), [str(name).lower() for name in spellings]
+    else:
+        [wanted], known = canonical_domains([value]), canonical_domains(str(name) for name in spellings)
+    below = field == "domain" and wanted.startswith(".")
+    met = np.array([name.endswith(wanted) if below else name == wanted for name in known], dtype=bool)
+    if not met.any():
+        few = len(known) <= 30
+        spelled = [str(name) for name in spellings]
+        allowed = spelled if few else f"one of the population.{did_you_mean(value, spelled)}"
         raise ScenarioError(complaint(f"{event.event}: {field}", value, allowed))
-    return mask.to_numpy(dtype=bool)
+    return np.asarray(met[codes], dtype=bool)
 
 
 def _changed(population: Population, events: Sequence[Event]) -> Population:

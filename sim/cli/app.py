@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
@@ -25,8 +29,10 @@ from sim.errors import SimError
 #: Faults that are told after the first.
 _MOST_FAULTS = 20
 
-OK, FAULT, INTERRUPTED, PIPE_CLOSED = 0, 2, 130, 141
-STATUS = "Exit status: 0; 1 when check --fail-on finds something; 2 for bad input; 130 when interrupted."
+OK, FAULT, INTERRUPTED, PIPE_CLOSED, TERMINATED = 0, 2, 130, 141, 143
+STATUS = (
+    "Exit status: 0; 1 when check --fail-on finds something; 2 for bad input; 130 when interrupted, 143 by SIGTERM."
+)
 
 
 class Program(click.Group):
@@ -40,10 +46,12 @@ class Program(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command and leave with its status: 0, 2 for a fault, 130 when interrupted; 1 is `check`'s."""
+        """Run a command and leave with its status: 0, 2 for a fault, 130 or 143 when interrupted; 1 is `check`'s."""
         status = OK
+        terminated = threading.Event()
         try:
-            told = super().main(args, prog_name or "tlssim", complete_var, standalone_mode=False, **extra)
+            with _as_ctrl_c(terminated):
+                told = super().main(args, prog_name or "tlssim", complete_var, standalone_mode=False, **extra)
             status = told if isinstance(told, int) else OK
             _flush()
         except click.ClickException as fault:
@@ -53,8 +61,9 @@ class Program(click.Group):
             _complain_of_all(fault)
             status = FAULT
         except click.Abort as stop:
-            _complain(str(stop) or "interrupted; nothing was written")
-            status = INTERRUPTED
+            ended = "terminated" if terminated.is_set() else "interrupted"
+            _complain(str(stop) or f"{ended}; nothing was written")
+            status = TERMINATED if terminated.is_set() else INTERRUPTED
         except PipeClosedError:
             status = PIPE_CLOSED
         if not standalone_mode:
@@ -99,6 +108,28 @@ for command in (
 ):
     command.epilog = STATUS
     main.add_command(command)
+
+
+@contextmanager
+def _as_ctrl_c(terminated: threading.Event) -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, which lets everything clean up: workers end, a folder that was made goes."""
+    # Only the main thread may set handlers; whoever calls a command from another one has handlers of their own.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        # A second one would end the cleaning up of the first.
+        signal.signal(number, signal.SIG_IGN)
+        terminated.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _usage(fault: click.ClickException) -> str:

@@ -59,7 +59,7 @@ LEGEND = (
     "in transfer too."
 )
 LIMITS_LEGEND = (
-    "kept: the percentile of the busiest hour's mail is in time. Delay without a number: that mail never arrives. "
+    "kept: the percentile of the busiest hour's mail is in time. '-': that mail never arrives, or not before the end. "
     "Erlang C wait: its mean, without a number where the limit is below the offered load."
 )
 
@@ -124,7 +124,7 @@ def capacity_command(
                 seed=file.seed,
                 percentile=0.95 if percentile is None else percentile / 100,
                 within_s=300.0 if within_s is None else within_s,
-                find_concurrency=False if no_concurrency else target or True,
+                find_concurrency=False if no_concurrency else True if target is None else target,
                 vary=vary or file.vary,
                 jobs=jobs,
                 progress=lambda done, of: line.show(done / of, f"{done} of at most {of} runs"),
@@ -180,7 +180,7 @@ def _tell(result: CapacityResult, *, shape: bool) -> None:
         _tell_limits(result, result.search)
     say()
     for row in rows_of(result.drain()):
-        say(wrapped(_drain_words(row)))
+        say(wrapped(_drain_words(row, len(result.loads))))
     if shape:
         say()
         say("Recipients in the queue at the largest backlog of the first replication, by age in minutes:")
@@ -243,11 +243,11 @@ def _or_never(value: Any) -> str:
     return "-" if value is None or math.isinf(value) else seconds(value)
 
 
-def _drain_words(row: Mapping[str, Any]) -> str:
+def _drain_words(row: Mapping[str, Any], replications: int) -> str:
     from sim.results.findings import duration
 
     if row["event"] != "largest backlog":
-        return _event_words(row)
+        return _event_words(row, replications)
     text = (
         f"The largest backlog grows from {row['event_h']:.1f} h on, above a mean queue of "
         f"{seconds(row['level_before_messages'])} messages, to {row['peak_messages']:,.0f} at {row['peak_h']:.1f} h"
@@ -255,13 +255,20 @@ def _drain_words(row: Mapping[str, Any]) -> str:
     if row["drain_s"] is None:
         return f"{text}, and is not back before the end."
     return (
-        f"{text}, and drains to that mean in {duration(row['drain_s'])}: {row['departed_per_s']:.2g} messages per "
+        f"{text}, and{_in_some(row, replications)} drains to that mean in {duration(row['drain_s'])}: "
+        f"{row['departed_per_s']:.2g} messages per "
         f"second leave while {row['arrived_per_s']:.2g} arrive. Its retries open up to "
         f"{row['opening_peak_per_s']:.2g} connections per second."
     )
 
 
-def _event_words(row: Mapping[str, Any]) -> str:
+def _in_some(row: Mapping[str, Any], replications: int) -> str:
+    """Say in how many replications a backlog drained, where it was not all."""
+    drained = round(row["drained"] * replications)
+    return "" if drained == replications else f" in {drained} of {replications} replications"
+
+
+def _event_words(row: Mapping[str, Any], replications: int) -> str:
     from sim.results.findings import duration
 
     text = (
@@ -272,6 +279,6 @@ def _event_words(row: Mapping[str, Any]) -> str:
     if row["drain_s"] is None:
         return f"{text}; it is not back at {seconds(row['level_before_messages'])} messages, the level before."
     return (
-        f"{text}; it is back at {seconds(row['level_before_messages'])} messages, the level before, "
-        f"{duration(row['back_h'] * 3_600 - row['event_h'] * 3_600)} after it."
+        f"{text};{_in_some(row, replications)} it is back at {seconds(row['level_before_messages'])} messages, "
+        f"the level before, {duration(row['back_h'] * 3_600 - row['event_h'] * 3_600)} after it."
     )

@@ -48,10 +48,12 @@ LEGEND = (
     "Shares are per cent of all messages. encrypted: without verification; deferred: waited for a retry; "
     "p50, p95, p99: delay of delivered mail."
 )
-#: Where mail is exposed its column takes the place of the median's, which an attack on a part of the mail leaves alone.
-_WITH_EXPOSED = (*(c for c in FATES if c.key != "delay_p50_s"), Column("exposed_share", "exposed\n%", share))
-_EXPOSED_LEGEND = (
-    LEGEND.replace("p50, ", "") + " exposed: in clear on a path where somebody removes STARTTLS. p50 is in modes.csv."
+_QUEUED = Column("queued_share", "queued\n%", share)
+_EXPOSED = Column("exposed_share", "exposed\n%", share)
+#: Columns that are there where any mail is, in place of delays that are then the first to go.
+_MORE = (
+    (_EXPOSED, "delay_p50_s", "exposed: in clear on a path where somebody removes STARTTLS."),
+    (_QUEUED, "delay_p95_s", "queued: without a fate when the run ends."),
 )
 #: Highest over lowest p99 of the replications from which on the table says so.
 _WIDE = 2.0
@@ -131,14 +133,34 @@ def _tell(file: ScenarioFile, result: ModesResult, written: list[Path]) -> None:
         say(wrapped(sentence))
     say()
     rows = rows_of(result.summary())
-    exposed = any(row["exposed_share"] > 0 for row in rows)
-    columns = _WITH_EXPOSED if exposed else FATES
+    columns, legend = _columns(rows)
     say(table(by_reading(rows), (Column("name", "TLS setting"), *columns)))
     say()
-    say(wrapped(f"{_EXPOSED_LEGEND if exposed else LEGEND} {result.repeated()}"))
+    say(wrapped(f"{legend} {result.repeated()}"))
     for note in _notes(result):
         say(wrapped(note))
     say(told(written, "--out DIR keeps tables and chart"))
+
+
+def _columns(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Column], str]:
+    """Return the columns of the table and what they are: of mail queued or exposed there are some where there is any.
+
+    Each takes the place of a delay, so that the table is no wider than a terminal.
+    """
+    rows, columns, left_out, meant = list(rows), list(FATES), [], ""
+    for column, delay, words in _MORE:
+        if not any((row.get(column.key) or 0.0) > 0 for row in rows):
+            continue
+        columns = [c for c in columns if c.key != delay]
+        columns.insert(4 if column is _QUEUED else len(columns), column)
+        left_out.append(delay.split("_")[1])
+        meant += f" {words}"
+    legend = LEGEND
+    for name in left_out:
+        legend = legend.replace(f"{name}, ", "")
+    if left_out:
+        meant += f" {' and '.join(left_out)} {'is' if len(left_out) == 1 else 'are'} in modes.csv."
+    return columns, f"{legend}{meant}"
 
 
 def p99_sentence(result: ModesResult) -> str:
@@ -162,14 +184,24 @@ def timeline_sentence(result: ModesResult) -> str:
     """Say what of the scenario's timeline each row has, and what none has."""
     events = result.scenario.timeline
     kept, dropped = [e for e in events if e.policy is None], [e for e in events if e.policy is not None]
-    parts = [f"Each row has the scenario's timeline: {_spelled(kept)}."] if kept else []
+    until_s = result.scenario.until_s
+    parts = [f"Each row has the scenario's timeline: {_spelled(kept, until_s)}."] if kept else []
     if dropped:
-        parts.append(f"Left out, since a row has one setting throughout: {_spelled(dropped)}.")
+        parts.append(f"Left out, since a row has one setting throughout: {_spelled(dropped, until_s)}.")
     return " ".join(parts)
 
 
-def _spelled(events: Sequence[Event]) -> str:
-    return ", ".join(f"{event.label} at {event.at_h:g} h" for event in events)
+def _spelled(events: Sequence[Event], until_s: float | None) -> str:
+    parts = []
+    for event in events:
+        note = after_the_end(event, until_s)
+        parts.append(f"{event.label} at {event.at_h:g} h{f' ({note})' if note else ''}")
+    return ", ".join(parts)
+
+
+def after_the_end(event: Event, until_s: float | None) -> str:
+    """Say so where a run ends before an event begins; otherwise nothing."""
+    return "after the end of the run" if until_s is not None and event.at_h * 3_600 >= until_s else ""
 
 
 def policy_file(policy: DestinationControls) -> str | None:

@@ -10,7 +10,7 @@ import click
 
 from sim.cli.account import account_counts, account_sentence
 from sim.cli.caveats import row_caveats, verify_caveats
-from sim.cli.modes import FATES, LEGEND, told
+from sim.cli.modes import FATES, LEGEND, after_the_end, told
 from sim.cli.options import json_option, out_option, seed_option
 from sim.cli.output import Output, Progress, progress
 from sim.cli.text import Column, count, counted, rows_of, say, say_json, share, table, wrapped
@@ -114,7 +114,8 @@ def _tell(file: ScenarioFile, result: Result, written: list[Path]) -> None:
     if file.scenario.timeline:
         say()
         say("Timeline:")
-        say(table(timeline_rows(file.scenario), _TIMELINE))
+        rows = timeline_rows(file.scenario)
+        say(table(rows, _TIMELINE if any(row["note"] for row in rows) else _TIMELINE[:-1]))
     say()
     say(wrapped(_mail_sentence(result)))
     say(wrapped(f"{findings.queue(result.timeline('5min'), marks(file.scenario.timeline))}."))
@@ -145,11 +146,15 @@ _TIMELINE = (
     Column("domains", "domains", count),
     Column("hosts", "MX hosts", count),
     Column("mail_share", "mail\n%", share),
+    Column("note", "note"),
 )
 
 
 def timeline_rows(scenario: Scenario) -> list[dict[str, Any]]:
-    """Return a row an event: when, what, and whom it concerns; ``mail_share`` is that of a day without events."""
+    """Return a row an event: when, what, and whom it concerns.
+
+    ``mail_share`` is that of a day without events; ``note`` says where the run ends before it begins.
+    """
     from sim.timeline import concerned, policy_before
 
     weight = scenario.population.domains["messages"].to_numpy(dtype=float)
@@ -159,7 +164,8 @@ def timeline_rows(scenario: Scenario) -> list[dict[str, Any]]:
         domains, hosts = concerned(event, scenario.population, before)
         whom = {"domains": int(domains.sum()), "mail_share": float(weight[domains].sum() / weight.sum())}
         ends = {"until_h": None if event.for_h is None else event.ends_h}
-        rows.append({**event.row(), **ends, **whom, "hosts": hosts or None})
+        note = after_the_end(event, scenario.until_s)
+        rows.append({**event.row(), **ends, **whom, "hosts": hosts or None, "note": note})
     return rows
 
 

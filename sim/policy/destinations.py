@@ -65,6 +65,17 @@ def canonical_domain(name: str) -> str | None:
     return key if _HOST_NAME.fullmatch(key) else None
 
 
+def canonical_domains(names: Iterable[str]) -> list[str]:
+    """Spell many names as `canonical_domain` does; what is none of its forms comes back in lower case."""
+    found = []
+    for name in names:
+        key = name.strip().lower()
+        if key[-1:] in _ENDS_OF_OTHER_FORMS or ":" in key or not key.isascii():
+            key = canonical_domain(key) or key
+        found.append(key)
+    return found
+
+
 def is_default(name: str) -> bool:
     """Tell whether a name means the DEFAULT entry, in any spelling of it: ``Default.`` too."""
     return canonical_domain(name) == DEFAULT.lower()

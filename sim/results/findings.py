@@ -48,7 +48,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def fates(frame: DataFrame) -> str:
-    """Say what the strict settings buy, and what bounces all the same without TLS where the setting No is there.
+    """Say what the strict settings buy, and what is lost all the same without TLS where the setting No is there.
+
+    Where mail is still queued it is told beside what bounces: a run that ends early has not bounced it yet.
 
     Parameters
     ----------
@@ -66,15 +68,30 @@ def fates(frame: DataFrame) -> str:
     # A bar of all mail beside its parts: their mail differs, so their shares are no trade to speak of.
     if next(iter(of)) not in _labels() or not (strict and lenient):
         return _plain(of)
-    best = min(strict, key=lambda name: of[name][Fate.BOUNCED][1])
+    best = min(strict, key=lambda name: of[name][Fate.BOUNCED][1] + of[name][Fate.QUEUED][1])
     other = next((name for name in _order(of) if name in lenient and name != Setting.NO.label), lenient[0])
+    no = Setting.NO.label
+    if any(of[name][Fate.QUEUED][1] > 0 for name in (best, other, no) if name in of):
+        return _with_queued(of, best, other)
     lost = _some(of[best][Fate.BOUNCED])
     kept = f"{best} keeps all mail out of the clear and bounces {lost}"
     clear = f"{other} leaves {_span(of[other][Fate.IN_CLEAR])} in clear"
-    if Setting.NO.label not in of:
+    if no not in of:
         return f"{kept}; {clear} and bounces {_some(of[other][Fate.BOUNCED])}"
-    without = _some(of[Setting.NO.label][Fate.BOUNCED])
-    return f"{kept}, {'as' if without == lost else f'against {without}'} under {Setting.NO.label}; {clear}"
+    without = _some(of[no][Fate.BOUNCED])
+    return f"{kept}, {'as' if without == lost else f'against {without}'} under {no}; {clear}"
+
+
+def _with_queued(of: dict[str, dict[Fate, Range]], best: str, other: str) -> str:
+    """Say what `fates` says of a run that ends while mail is queued."""
+    no = Setting.NO.label
+    bounced, queued = ({name: _some(of[name][fate]) for name in of} for fate in (Fate.BOUNCED, Fate.QUEUED))
+    kept = f"{best} keeps all mail out of the clear, bounces {bounced[best]} and leaves {queued[best]} still queued"
+    clear = f"{other} leaves {_span(of[other][Fate.IN_CLEAR])} in clear"
+    if no not in of:
+        return f"{kept}; {clear}, bounces {bounced[other]} and leaves {queued[other]} still queued"
+    same = (bounced[no], queued[no]) == (bounced[best], queued[best])
+    return f"{kept}, {'as' if same else f'against {bounced[no]} and {queued[no]}'} under {no}; {clear}"
 
 
 def queue(timeline: DataFrame, events: Iterable[tuple[float, str]] = ()) -> str:

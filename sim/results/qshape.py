@@ -48,7 +48,7 @@ def qshape(messages: Rows, labels: Labels, at_s: float, what: str = "all") -> Da
 
     if what not in QUEUES:
         raise ScenarioError(complaint("what", what, QUEUES))
-    if not 0 <= at_s < float("inf"):
+    if not _is_time(at_s):
         raise ScenarioError(complaint("at_s", at_s, "seconds from the start, 0 or more"))
     at_us = round(at_s * US_PER_S)
     of = dict(zip(MESSAGE_COLUMNS, messages.T, strict=True))
@@ -66,6 +66,11 @@ def qshape(messages: Rows, labels: Labels, at_s: float, what: str = "all") -> Da
     frame = pd.DataFrame(np.vstack([table.sum(axis=0), table]), columns=list(COLUMNS))
     frame.insert(0, "domain", [TOTAL, *(labels.domains[i] for i in order.tolist())])
     return frame
+
+
+def _is_time(value: object) -> bool:
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return number and bool(0 <= value < float("inf"))  # type: ignore[operator]
 
 
 def qshape_text(frame: DataFrame, rows: int | None = None) -> str:

@@ -89,7 +89,8 @@ def capacity(
         raise ScenarioError(complaint("messages", 0, "a scenario that sends mail in every replication"))
     found = None
     if find_concurrency is not False:
-        found = search(worlds, loads, find_concurrency, share=percentile, within_s=within_s, run=runner.run)
+        judged = {"share": percentile, "within_s": float(within_s)}
+        found = search(worlds, loads, find_concurrency, **judged, until_s=scenario.until_s, run=runner.run)
     meta = {
         "seed": seed,
         "replications": plan.first,
@@ -280,8 +281,9 @@ class CapacityResult:
         scenario's own timeline: before its beginning), peak_messages, peak_h,
         back_h (at that level again, rounded), drain_s (peak to back), opening_peak_per_s (connections, busiest
         minute from the event until back: the retry herd), arrived_per_s and departed_per_s (messages, peak to back),
-        drained (share of the replications in which it was back before the next event and the end). Numbers come with
-        _low and _high.
+        drained (share of the replications in which it was back before the next later event and the end). Where it was
+        back in some, peak_h to drain_s, arrived_per_s and departed_per_s are of these. Numbers come with _low and
+        _high.
 
         Raises
         ------
@@ -299,12 +301,14 @@ class CapacityResult:
             found = [load.drain_of_peak() for load in self.loads]
             begins_h = float(np.mean([start for start, _ in found])) / HOUR_US
             return pd.DataFrame([self._drained("largest backlog", begins_h, [drain for _, drain in found])])
-        stops = [round(hour * HOUR_US) for hour, _ in given[1:]] + [end_us + 1]
+        starts = [round(hour * HOUR_US) for hour, _ in given]
         ended = {} if events is not None else {(e.ends_h, f"end of {e.label}"): e.at_h for e in self.scenario.timeline}
         rows = []
-        for (hour, label), stop_us in zip(given, stops, strict=True):
-            start_us, before_us = (round(h * HOUR_US) for h in (hour, ended.get((hour, label), hour)))
-            drains = [load.drain(start_us, max(stop_us, start_us + 1), before_us) for load in self.loads]
+        for (hour, label), start_us in zip(given, starts, strict=True):
+            # Events of one hour are told of the same time: what follows them follows each of them.
+            stop_us = min((other for other in starts if other > start_us), default=end_us + 1)
+            before_us = round(ended.get((hour, label), hour) * HOUR_US)
+            drains = [load.drain(start_us, stop_us, before_us) for load in self.loads]
             rows.append(self._drained(label, hour, drains))
         return pd.DataFrame(rows)
 
@@ -316,20 +320,23 @@ class CapacityResult:
 
     def _drained(self, label: str, hour: float, drains: Sequence[Drain]) -> dict[str, Any]:
         row: dict[str, Any] = {"event": label, "event_h": hour}
+        back = [d for d in drains if np.isfinite(d.back_s)]
+        # Means of different replications do not belong in one sentence: the peak that was drained, and its drain.
+        told = back or drains
         quantities = {
             "level_before_messages": [d.level_before_messages for d in drains],
             "peak_messages": [float(d.peak_messages) for d in drains],
-            "peak_h": [d.peak_s / 3_600 for d in drains],
-            "back_h": [d.back_s / 3_600 for d in drains],
-            "drain_s": [d.drain_s for d in drains],
+            "peak_h": [d.peak_s / 3_600 for d in told],
+            "back_h": [d.back_s / 3_600 for d in told],
+            "drain_s": [d.drain_s for d in told],
             "opening_peak_per_s": [d.opening_peak_per_s for d in drains],
-            "arrived_per_s": [d.arrived_per_s for d in drains],
-            "departed_per_s": [d.departed_per_s for d in drains],
+            "arrived_per_s": [d.arrived_per_s for d in told],
+            "departed_per_s": [d.departed_per_s for d in told],
         }
         for name, values in quantities.items():
             found = across(values, clip=_POSITIVE, vary=self.meta["vary"])
             row |= {name: float(found.mean), f"{name}_low": float(found.low), f"{name}_high": float(found.high)}
-        return row | {"drained": float(np.mean([np.isfinite(d.back_s) for d in drains]))}
+        return row | {"drained": len(back) / len(drains)}
 
     def qshape(self, at_s: float | None = None, what: str = "all") -> DataFrame:
         """Return the queue of the first replication by destination and age, at the largest backlog or another time.

@@ -14,6 +14,7 @@ from sim.delivery.erlang import mean_wait_s, servers_for
 from sim.delivery.service import ServiceTime, service_time
 from sim.delivery.world import Int64, World
 from sim.errors import ScenarioError, complaint, did_you_mean
+from sim.policy.destinations import canonical_domains
 from sim.results.findings import counted, duration, percent
 from sim.results.labels import Labels
 from sim.results.load import HOUR_US, RunLoad, busiest_hour
@@ -29,6 +30,8 @@ ALL = "all"
 MOST_CONNECTIONS = 1_000
 #: Bounces that no number of connections could have prevented.
 _REFUSED = (Bounce.REPLY_5YZ, Bounce.DNS, Bounce.STARTTLS_5XX)
+#: Share of the late mail that was deferred from which on timers are what the late mail waits for.
+_MOSTLY = 0.5
 
 Floats = NDArray[np.float64]
 #: Runs (World, seed) pairs and returns their loads, in order.
@@ -69,12 +72,10 @@ def target_of(wanted: str | bool, labels: Labels, messages: Int64) -> tuple[str,
     if wanted is True:
         busiest = int(np.argmax(messages))
         name, found = labels.domains[busiest], np.array([busiest])
-    elif wanted == ALL:
+    elif str(wanted).strip().lower() == ALL:
         name, found = ALL, np.arange(len(labels.domains))
     else:
-        name = str(wanted).strip().lower()
-        in_domains = [i for i, domain in enumerate(labels.domains) if domain.lower() == name]
-        found = np.array(in_domains or [i for i, p in enumerate(labels.providers) if p.lower() == name], dtype=np.int64)
+        name, found = _named(str(wanted).strip().lower(), labels)
         if not found.size:
             allowed = f"all, a provider ({', '.join(labels.provider_names[:12])}), or a domain of the population."
             guess = did_you_mean(name, [*labels.provider_names, *labels.domains])
@@ -82,6 +83,17 @@ def target_of(wanted: str | bool, labels: Labels, messages: Int64) -> tuple[str,
     if not messages[found].sum():
         raise ScenarioError(complaint("find_concurrency", name, "a destination that mail is sent to in this run"))
     return name, found.astype(np.int64)
+
+
+def _named(name: str, labels: Labels) -> tuple[str, Int64]:
+    """Return a name as the population spells it, and its destinations: a domain's, or else a provider's."""
+    [wanted] = canonical_domains([name])
+    found = [i for i, domain in enumerate(canonical_domains(labels.domains)) if domain == wanted]
+    spelled = labels.domains
+    if not found:
+        found, spelled = [i for i, p in enumerate(labels.providers) if p.lower() == name], labels.providers
+    # A population may leave a provider without a name; no name is nobody's all the same.
+    return (spelled[found[0]], np.array(found)) if found and name else (name, np.zeros(0, dtype=np.int64))
 
 
 def only(world: World, destinations: Int64, limit: int) -> World:
@@ -167,38 +179,56 @@ def offered_load(worlds: Sequence[World], loads: Sequence[RunLoad], destination:
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """One limit that was tried, with its loads, one a replication."""
+    """One limit that was tried, with its loads, one a replication; ``until_s`` ends the runs, None = they drain."""
 
     limit: int
     loads: tuple[RunLoad, ...]
     hour: int
     share: float
     within_s: float
+    until_s: float | None = None
+
+    @cached_property
+    def _asked(self) -> dict[str, Int64]:
+        """Return the message rows of all replications by column, without what was refused for good."""
+        of = {n: np.concatenate([load.of_message[n] for load in self.loads]) for n in self.loads[0].of_message}
+        asked = ~((of["fate"] == Fate.BOUNCED) & np.isin(of["bounce"], _REFUSED))
+        return {name: values[asked] for name, values in of.items()}
 
     @cached_property
     def _waits(self) -> tuple[Floats, Int64, Int64]:
-        """Return delay (s), hour and deferred flag, without what was refused for good; mail that lapsed: infinite."""
-        of = {n: np.concatenate([load.of_message[n] for load in self.loads]) for n in self.loads[0].of_message}
-        asked = ~((of["fate"] == Fate.BOUNCED) & np.isin(of["bounce"], _REFUSED))
+        """Return delay (s), hour and deferred flag of the mail that is judged; mail that never arrives: infinite.
+
+        Left out is what arrives so late that the run ends before its time is up.
+        """
+        of, up = self._asked, np.ones(len(self._asked["fate"]), dtype=bool)
+        if self.until_s is not None:
+            # By arrival, whatever came of it: to keep what was delivered meanwhile would favour what is in time.
+            up = of["arrival_us"] <= (self.until_s - self.within_s) * US_PER_S
         delay = np.where(of["fate"] <= Fate.VERIFIED, (of["done_us"] - of["arrival_us"]) / US_PER_S, np.inf)
-        return delay[asked], of["arrival_us"][asked] // HOUR_US, of["deferred"][asked]
+        return delay[up], of["arrival_us"][up] // HOUR_US, of["deferred"][up]
 
     def delay_s(self, *, busiest: bool) -> float:
-        """Return the percentile of the delay, in the busiest hour or over the run; infinite: never."""
+        """Return the percentile of the delay, in the busiest hour or over the run; infinite: never; NaN: no mail."""
         delay, hour, _ = self._waits
         delay = delay[hour == self.hour] if busiest else delay
-        return float(np.quantile(delay, self.share, method="inverted_cdf")) if delay.size else 0.0
+        return float(np.quantile(delay, self.share, method="inverted_cdf")) if delay.size else np.nan
 
     @property
-    def deliverable(self) -> bool:
-        """Whether any of the busiest hour's mail was not refused for good."""
+    def judged(self) -> bool:
+        """Whether any of the busiest hour's mail is in time or late: not refused for good, nor cut by the end."""
         return bool((self._waits[1] == self.hour).any())
+
+    @property
+    def censored(self) -> bool:
+        """Whether nothing is judged because the run ends before the time of the busiest hour's mail is up."""
+        return not self.judged and bool((self._asked["arrival_us"] // HOUR_US == self.hour).any())
 
     def in_time(self) -> float:
         """Return the share of the busiest hour's mail that is delivered in time."""
         delay, hour, _ = self._waits
         delay = delay[hour == self.hour]
-        return float((delay <= self.within_s).mean()) if delay.size else 1.0
+        return float((delay <= self.within_s).mean()) if delay.size else np.nan
 
     def late_deferred(self) -> float:
         """Return the share deferred of what arrives in the busiest hour and is late: it waited for a timer."""
@@ -208,7 +238,7 @@ class Tried:
 
     @property
     def kept(self) -> bool:
-        """Whether the percentile is within the time."""
+        """Whether the percentile is within the time; where no mail is judged, no limit keeps it."""
         return self.delay_s(busiest=True) <= self.within_s
 
 
@@ -261,19 +291,36 @@ class Search:
     def answer(self) -> str:
         """Return the answer in one sentence, without its full stop."""
         last, found = self.tried[-1], self.found
-        if not last.deliverable:
+        if last.censored:
+            return (
+                f"no limit is told for {self.target.words()}: the run ends before {duration(last.within_s)} are up for "
+                "the mail of its busiest hour"
+            )
+        if not last.judged:
             return f"the mail of {self.target.words()} is refused for good whatever the limit"
         wanted = f"{percent(last.share)} % of its busiest hour's mail within {duration(last.within_s)}"
         if found is None:
             return (
                 f"not even {last.limit:,} connections to {self.target.words()} keep {wanted}: "
-                f"{percent(last.in_time())} % is in time, and {percent(last.late_deferred())} % of the late mail was "
-                "deferred: it waits for timers, not for connections"
+                f"{percent(last.in_time())} % is in time, and {self._why_late(last)}"
             )
         erlang = "no limit does" if self.erlang_limit is None else f"{self.erlang_limit:,}"
         keep = "keeps" if found.limit == 1 else "keep"
         held = counted(found.limit, "connection")
         return f"{held} to {self.target.words()} {keep} {wanted} (Erlang C says {erlang})"
+
+    def _why_late(self, tried: Tried) -> str:
+        """Say what the late mail waits for under a limit that does not keep the rest in time."""
+        deferred = tried.late_deferred()
+        text = f"{percent(deferred)} % of the late mail was deferred"
+        if deferred >= _MOSTLY:
+            return f"{text}: it waits for timers, not for connections"
+        other = "it" if deferred == 0 else "the other"
+        if max(_peak_of_any(load) for load in tried.loads) >= tried.limit:
+            return f"{text}: {other} waits for connections, all of which are in use at times"
+        mean = duration(self.offered.service.mean_s)
+        needs = f"a message to {self.offered.domain} needs {mean} of a connection's time on average"
+        return f"{text}: {other} takes longer than that by itself, since {needs}"
 
     def difference(self) -> str:
         """Say what Erlang C was asked, and what the simulated mail has that it leaves out."""
@@ -300,6 +347,7 @@ def search(
     share: float,
     within_s: float,
     run: Run,
+    until_s: float | None = None,
 ) -> Search:
     """Find the smallest limit under which this share of the busiest hour's mail is delivered in time.
 
@@ -313,6 +361,7 @@ def search(
     wanted : as `target_of` reads it.
     share, within_s : what has to be kept.
     run : runs Worlds.
+    until_s : when the runs end; None = they drain.
     """
     labels = worlds[0][0].labels
     counts = np.zeros(len(labels.domains), dtype=np.int64)
@@ -325,7 +374,7 @@ def search(
 
     def keeps(limit: int) -> bool:
         ran = run([(only(world, destinations, limit), seed) for world, seed in worlds])
-        tried[limit] = Tried(limit, tuple(load.only(destinations) for load in ran), hour, share, within_s)
+        tried[limit] = Tried(limit, tuple(load.only(destinations) for load in ran), hour, share, within_s, until_s)
         return tried[limit].kept
 
     busiest = int(destinations[np.argmax(counts[destinations])])

@@ -318,6 +318,7 @@ class ModesResult:
             weighting=meta["weighting"],
             messages=round(sum(injected) / len(injected)),
             domains=meta["domains"],
+            until_s=self.scenario.until_s,
         )
 
     def repeated(self) -> str:

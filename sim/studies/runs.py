@@ -6,7 +6,9 @@ Workers are `loky`'s, which need no guard in the user's script and work in a not
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -104,11 +106,14 @@ def _in_processes(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> It
 
     from loky import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(max_workers=workers, timeout=60)
+    with _signals_held():
+        pool = ProcessPoolExecutor(max_workers=workers, timeout=60, initializer=_let_terminate)
     waiting: deque[Future[R]] = deque()
     try:
         for job in jobs:
-            waiting.append(pool.submit(work, job))
+            # Processes start here.
+            with _signals_held():
+                waiting.append(pool.submit(work, job))
             # Some ahead keep the others busy while one run is long; all at once would keep every World in memory.
             if len(waiting) > 8 * workers:
                 yield waiting.popleft().result()
@@ -116,6 +121,33 @@ def _in_processes(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> It
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back while processes start, which inherit that.
+
+    Ctrl-C reaches every process of a terminal. To end workers is this process's task; one that was interrupted while it
+    starts would print a traceback, and one whose start was interrupted here would stay behind.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing.resource_tracker import ensure_running
+
+    # Some versions of Python let both signals through again when they start this helper: it goes before the others.
+    ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _let_terminate() -> None:
+    """Let a worker that has started be terminated by others again; Ctrl-C stays held back."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
 
 
 def _totals(job: Job) -> dict[str, Any]:

@@ -187,6 +187,26 @@ def test_run_tells_its_timeline_and_what_was_exposed(scenario: Path, tmp_path: P
     assert "The policy changes during the run: tables name entries and settings as they were at its start." in text
 
 
+def test_events_after_the_end_of_the_run_are_told_as_such(scenario: Path) -> None:
+    scenario.write_text("until_h = 8.5\n" + SCENARIO + EVENTS)
+    assert [row["note"] for row in document("run", str(scenario))["timeline"]] == ["", "", "after the end of the run"]
+    assert "after the end of the run" in printed("run", str(scenario))
+    assert "outage microsoft-mail at 9 h (after the end of the run)." in flat(printed("modes", str(scenario)))
+    scenario.write_text(SCENARIO + EVENTS)
+    assert "note\n" not in printed("run", str(scenario))
+
+
+def test_modes_shows_what_is_still_queued_where_a_run_ends_early(scenario: Path) -> None:
+    text = printed("modes", str(scenario))
+    assert "queued" not in text.split("Shares are")[0]
+    scenario.write_text("until_h = 12\n" + SCENARIO)
+    text = printed("modes", str(scenario))
+    assert "censored at 12 h" in text
+    assert "  bounced  queued  deferred  " in text
+    assert "still queued" in text.split("\n\n")[0]
+    assert "queued: without a fate when the run ends. p95 is in modes.csv." in flat(text)
+
+
 def test_run_says_nothing_of_events_where_there_are_none(scenario: Path) -> None:
     text = printed("run", str(scenario))
     assert "Timeline" not in text
@@ -332,7 +352,9 @@ def test_a_line_of_no_entry_is_told_without_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [(), ("modes",), ("check",), ("export",)])
 def test_help_names_every_exit_status(command: tuple[str, ...]) -> None:
     text = " ".join(printed(*command, "--help").split())
-    assert text.endswith("0; 1 when check --fail-on finds something; 2 for bad input; 130 when interrupted.")
+    assert text.endswith(
+        "0; 1 when check --fail-on finds something; 2 for bad input; 130 when interrupted, 143 by SIGTERM."
+    )
 
 
 def test_check_help_claims_no_default_that_does_not_hold() -> None:
@@ -413,12 +435,16 @@ def test_capacity_tells_the_events_of_a_timeline() -> None:
         days=1 / 6,
     )
     drained = sim.capacity(asked, replications=1, find_concurrency=False, jobs=1).drain()
-    begins, ends = (_drain_words(row) for row in rows_of(drained))
+    begins, ends = (_drain_words(row, 1) for row in rows_of(drained))
     assert begins.startswith("Outage a.example, at 1.0 h: until the next event up to ")
     assert "it is not back at " in begins
     assert ends.startswith("End of outage a.example, at 2.0 h: until the next event up to 2")
     assert "the level before, " in ends
     assert ends.endswith("min after it.")
+    some = _drain_words(rows_of(drained)[1] | {"drained": 1 / 3}, 3)
+    assert "open; in 1 of 3 replications it is back at " in some
+    largest = _drain_words(rows_of(drained)[1] | {"drained": 1 / 3, "event": "largest backlog"}, 3)
+    assert ", and in 1 of 3 replications drains to that mean in " in largest
 
 
 def test_capacity_names_every_measure() -> None:

@@ -78,6 +78,7 @@ BAD = [
     (("check", "short.ini", "--csv", "negative.csv", "--domains", "3"), "--domains = 3; allowed: not beside --csv", ""),
     (("check", "short.ini", "--fail-on", "wrning"), "--fail-on = 'wrning'", "Did you mean 'warning'?"),
     (("capacity", *SMALL, "--for", "gogle-mail"), "find_concurrency = 'gogle-mail'; allowed: all,", "'google-mail'?"),
+    (("capacity", *SMALL, "--for", ""), "find_concurrency = ''; allowed: all, a provider (", ""),
     (("capacity", *SMALL, "--for", "all", "--no-concurrency"), "--for = 'all'; allowed: not beside --no-concurr", ""),
     (("capacity", *SMALL, "--percentile", "0.95"), "--percentile = '0.95'; allowed: 1 to 99.99", ""),
     (("capacity", *SMALL, "--within-s", "0"), "--within-s = '0'; allowed: 1 to 31,622,400", ""),
@@ -177,3 +178,32 @@ def test_ctrl_c_leaves_nothing_behind(folder: Path) -> None:
     assert out == ""
     assert err.strip() == "tlssim: interrupted; nothing was written"
     assert not (folder / "new").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status", "said"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")])
+@pytest.mark.parametrize("after_s", [0.3, 0.6, 1.5])
+def test_a_signal_ends_the_workers_too(folder: Path, number: str, status: int, said: str, after_s: float) -> None:
+    """SIGTERM goes to the command alone, as service managers send it, and Ctrl-C to all processes of a terminal."""
+    command = [TLSSIM, "modes", "--domains", "300", "--messages", "300000", "--jobs", "2", "--out", "new/deep"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as running:
+        for _ in range(600):
+            if (folder / "new" / "deep").exists():
+                break
+            time.sleep(0.05)
+        time.sleep(after_s)
+        send = os.killpg if number == "SIGINT" else os.kill
+        send(running.pid, getattr(signal, number))
+        # Workers hold both pipes, so this waits for them.
+        out, err = running.communicate(timeout=30)
+    assert (running.returncode, out) == (status, "")
+    assert err.strip() == f"tlssim: {said}; nothing was written"
+    assert not (folder / "new").exists()
+    for _ in range(40):
+        try:
+            os.killpg(running.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("a process is left")

@@ -312,6 +312,7 @@ BAD = [
     ({"event": "outage", "at_h": float("nan"), "provider": "a"}, "outage: at_h = nan; allowed"),
     ({"event": "outage", "at_h": 1, "for_h": 0, "provider": "a"}, "outage: for_h = 0; allowed"),
     ({"event": "starttls-stripped", "at_h": 1, "share": 1.5}, r"share = 1.5; allowed: 0\.\.1 of mail"),
+    ({"event": "starttls-stripped", "at_h": 1, "share": 0}, "share = 0; allowed: above 0, up to 1 of mail"),
     ({"event": "load", "at_h": 1}, r"load: factor is missing; allowed: 0\.\.1000 times the mail"),
     ({"event": "load", "at_h": 1, "factor": 2, "mx_host": "a"}, "load: mx_host = 'a'; allowed: nothing; load takes"),
     ({"event": "outage", "at_h": 1, "provider": "a", "share": 0.1}, "outage: share = 0.1; allowed: nothing"),
@@ -331,6 +332,36 @@ def test_an_event_that_concerns_nobody_is_refused(kind: str) -> None:
     event = Event(event=kind, at_h=1, provider="a.exmaple", **factor)
     with pytest.raises(ScenarioError, match=rf"{kind}: provider = 'a.exmaple'; allowed: "):
         compile_world(Scenario(population=Population.custom([peer()]), timeline=(event,)))
+
+
+@pytest.mark.parametrize(
+    ("population_s", "event_s"),
+    [
+        ("größe.example", "größe.example"),
+        ("größe.example", "GRÖSSE.example."),
+        ("xn--fsq.example", "例.example"),
+        ("a.example.", "A.example"),
+        ("a.example", "a.EXAMPLE."),
+        ("b.a.example.", ".A.example"),
+        ("例.größe.example", ".größe.example"),
+    ],
+)
+def test_an_event_reaches_a_domain_in_any_spelling(population_s: str, event_s: str) -> None:
+    population = Population.custom([peer(population_s), peer("other.test", mx("mx.other.test"))])
+    for kind in ("outage", "starttls-stripped", "load"):
+        event = Event(event=kind, at_h=1, domain=event_s, factor=2.0 if kind == "load" else None)
+        assert (
+            concerned(event, population, DestinationControls())[0].tolist()
+            == (population.domains["domain"] == population_s).tolist()
+        )
+
+
+@pytest.mark.parametrize("where", [{"provider": "BIG-Mail"}, {"mx_host": "MX.other.TEST."}])
+def test_providers_and_hosts_are_named_without_regard_to_case(where: dict[str, Any]) -> None:
+    there = {**peer("other.test", mx("mx.other.test")), "provider": "Big-Mail"}
+    population = Population.custom([peer(), there])
+    [met] = np.flatnonzero(concerned(Event(event="outage", at_h=1, **where), population, DestinationControls())[0])
+    assert population.domains["domain"][met] == "other.test"
 
 
 def test_the_nearest_name_is_guessed_among_many() -> None:

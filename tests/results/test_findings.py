@@ -73,6 +73,25 @@ def test_without_a_row_of_no_both_settings_say_what_they_bounce() -> None:
     assert told.endswith("and bounces 4.0 %; Preferred leaves 10 % in clear and bounces none")
 
 
+def test_mail_that_is_still_queued_is_told_beside_what_bounces() -> None:
+    """A run that ends early has not bounced yet what it cannot deliver."""
+    queued: Shares = (0, 0.521, 0, 0, 0.479)
+    no: Shares = (0.98, 0, 0, 0, 0.02)
+    strict = ("Required", "", queued)
+    told = findings.fates(frame(("No", "", no), ("Preferred", "", PREFERRED), strict))
+    assert told == (
+        "Required keeps all mail out of the clear, bounces none and leaves 48 % still queued, against none and 2.0 % "
+        "under No; Preferred leaves 3.2 % in clear"
+    )
+    told = findings.fates(frame(("No", "", (0.521, 0, 0, 0, 0.479)), ("Preferred", "", PREFERRED), strict))
+    assert "leaves 48 % still queued, as under No; " in told
+    told = findings.fates(frame(("Preferred", "", PREFERRED), strict))
+    assert told.endswith("; Preferred leaves 3.2 % in clear, bounces 1.9 % and leaves none still queued")
+    # What bounces nothing since it delivers nothing is no answer.
+    told = findings.fates(frame(("No", "", no), ("Required - Verify", "", (0, 0, 0, 0, 1)), ("Required", "", REQUIRED)))
+    assert told.startswith("Required keeps all mail out of the clear, bounces 4.0 % and leaves none still queued")
+
+
 def test_clear_text_under_a_strict_setting_is_never_called_kept() -> None:
     told = findings.fates(frame(("Preferred", "", PREFERRED), ("Required", "", (0.01, 0.95, 0, 0.04, 0))))
     assert "keeps" not in told

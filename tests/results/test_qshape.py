@@ -111,3 +111,9 @@ def test_another_queue_or_time_is_refused() -> None:
         qshape(MAIL, LABELS, AT_S, "defered")
     with pytest.raises(ScenarioError, match="at_s = -1"):
         qshape(MAIL, LABELS, -1.0)
+
+
+@pytest.mark.parametrize("at_s", ["x", None, True, float("nan"), float("inf")])
+def test_a_time_that_is_none_is_refused(at_s: object) -> None:
+    with pytest.raises(ScenarioError, match=r"at_s = .*; allowed: seconds from the start"):
+        qshape(MAIL, LABELS, at_s)  # type: ignore[arg-type]

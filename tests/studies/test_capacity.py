@@ -17,12 +17,13 @@ from sim.delivery.compile import compile_world
 from sim.delivery.simulate import simulate
 from sim.errors import ScenarioError
 from sim.policy.destinations import DestinationControls, Entry
+from sim.results.load import Drain
 from sim.results.sinks import RecordSink
 from sim.scenario import DeliverySwitches, Scenario
 from sim.studies.capacity import CapacityResult, capacity
 from sim.studies.concurrency import only
 from sim.studies.runs import records_of_all, replication_seed
-from sim.terms import LimitType, Setting
+from sim.terms import Fate, LimitType, Setting
 from sim.timeline import Event
 from sim.world.population import Population
 from sim.world.shapes import Sample
@@ -114,8 +115,42 @@ def test_where_mail_waits_for_timers_the_answer_says_so() -> None:
         in result.sentence()
     )
     assert "100 % of the late mail was deferred" in result.sentence()
+    assert "waits for timers, not for connections" in result.sentence()
     assert result.concurrency()["limit"].tolist() == [1_000]
     assert not result.concurrency()["kept"].any()
+
+
+def one_peer(accept_s: float, per_day: float, **others: Any) -> CapacityResult:
+    """Mail to one peer that takes the same time for each message."""
+    host = {"host": "mx", **QUICK, "accept_median_s": accept_s, "accept_sigma": 0.0}
+    asked = scenario(population=Population.custom([{"domain": "a.example", "messages": per_day, "hosts": [host]}]))
+    return capacity(replace(asked, **others), replications=2, jobs=1)
+
+
+def test_late_mail_that_was_never_deferred_does_not_wait_for_timers() -> None:
+    told = one_peer(400.0, 2_400).sentence()
+    assert "0 % is in time, and 0 % of the late mail was deferred: it takes longer than that by itself" in told
+    assert "a message to a.example needs 6.7 min of a connection's time" in told
+    assert "timers" not in told
+    crowded = one_peer(250.0, 960_000, days=1 / 24).sentence()
+    assert "0 % of the late mail was deferred: it waits for connections, all of which are in use at times" in crowded
+
+
+def test_mail_whose_time_is_not_up_when_the_run_ends_is_neither_in_time_nor_late() -> None:
+    result = one_peer(100.0, 24_000, until_s=900.0)
+    queued = [int((load.of_message["fate"] == Fate.QUEUED).sum()) for load in result.loads]
+    assert min(queued) > 10
+    assert result.search is not None
+    assert result.search.found is not None
+    assert result.search.found.in_time() == 1.0
+    early = one_peer(100.0, 24_000, until_s=240.0)
+    assert early.sentence().endswith(
+        "; no limit is told for a.example: the run ends before 5 min are up for the mail of its busiest hour"
+    )
+    assert early.search is not None
+    assert early.search.found is None
+    assert early.concurrency()["limit"].tolist() == [1_000]
+    assert early.concurrency()["in_time_share"].isna().all()
 
 
 def test_where_all_mail_is_refused_no_limit_is_told() -> None:
@@ -265,6 +300,26 @@ def test_an_event_ends_the_backlog_of_the_one_before() -> None:
     assert second["level_before_messages"] < second["peak_messages"] < 301
 
 
+def test_events_of_one_hour_share_the_time_until_the_next_later_one() -> None:
+    alone, last = flood().drain([(1.0, "b"), (1.5, "later")]).to_dict("records")
+    assert alone["drained"] == 1
+    first, second, third = flood().drain([(1.0, "b"), (1.0, "a"), (1.5, "later")]).to_dict("records")
+    assert first == alone | {"event": "a"} or pd.Series(first).equals(pd.Series(alone | {"event": "a"}))
+    assert pd.Series(second).equals(pd.Series(alone))
+    assert pd.Series(third).equals(pd.Series(last))
+
+
+def test_a_drain_of_some_replications_is_told_of_these_alone() -> None:
+    drains = [Drain(1.0, 9, 3_600.0, 7_200.0, 1.0, 1.0, 2.0), Drain(1.0, 30, 36_000.0, np.nan, 1.0, 5.0, 1.0)]
+    row = made()._drained("x", 0.5, drains)
+    assert (row["peak_h"], row["back_h"], row["drain_s"], row["drained"]) == (1.0, 2.0, 3_600.0, 0.5)
+    assert (row["arrived_per_s"], row["departed_per_s"]) == (1.0, 2.0)
+    assert row["peak_messages"] == 19.5
+    none = made()._drained("x", 0.5, drains[1:])
+    assert (none["peak_h"], none["drained"]) == (10.0, 0.0)
+    assert np.isnan(none["back_h"])
+
+
 def test_an_event_outside_the_run_is_refused() -> None:
     with pytest.raises(ScenarioError, match=r"hour of event 'outage' = 99.0; allowed: 0..2.0 h"):
         flood().drain([(99.0, "outage")])
@@ -307,6 +362,8 @@ def test_qshape_is_that_of_the_largest_backlog() -> None:
     assert frame.iloc[0]["T"] == flood().loads[0].queue.peak()[0]
     assert frame["domain"].tolist() == ["TOTAL", "busy.example"]
     assert flood().qshape(0.0)["T"].tolist() == [0]
+    with pytest.raises(ScenarioError, match="at_s = 'x'; allowed: seconds from the start"):
+        flood().qshape("x")  # type: ignore[arg-type]
     assert flood().qshape_text().splitlines()[0].split()[0] == "T"
 
 
@@ -361,12 +418,25 @@ def test_records_are_those_of_a_sink() -> None:
         ({"seed": -1}, r"seed = -1"),
         ({"vary": "chanc"}, r"vary = 'chanc'; allowed: chance, population, .*Did you mean 'chance'"),
         ({"vary": "chance and population"}, r"allowed: chance; nothing of population"),
+        ({"find_concurrency": ""}, r"find_concurrency = ''; allowed: all, a provider"),
         ({"find_concurrency": "bussy.example"}, r"allowed: all, a provider \(big, none, own\).*Did you mean 'busy.ex"),
     ],
 )
 def test_faults(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(ScenarioError, match=told):
         capacity(scenario(), **{"replications": 1, "jobs": 1} | arguments)
+
+
+def test_names_are_read_in_any_spelling() -> None:
+    people = Population.custom([SPECS[2] | {"domain": "größe.example", "provider": "Big"}, SPECS[1] | {"messages": 9}])
+    for name in ("größe.example", "GRÖSSE.example."):
+        found = capacity(scenario(population=people), replications=1, find_concurrency=name, jobs=1).search
+        assert found is not None
+        assert found.target.words() == "größe.example"
+    for name, destinations in (("ALL", [0, 1]), ("bIG", [0, 1])):
+        found = capacity(scenario(population=people), replications=1, find_concurrency=name, jobs=1).search
+        assert found is not None
+        assert sorted(found.target.destinations.tolist()) == destinations
 
 
 def test_a_destination_without_mail_and_a_limit_nobody_sought() -> None:

@@ -146,6 +146,14 @@ def test_a_censored_run_shows_what_is_still_queued() -> None:
     assert frame.groupby(["setting", "reading"])["share"].sum().to_numpy() == pytest.approx(np.ones(8))
 
 
+def test_title_caption_and_chart_of_a_censored_run_name_what_is_queued() -> None:
+    result = modes(preset(until_s=43_200.0), replications=1, jobs=1)
+    assert "still queued" in result.title()
+    assert "censored at 12 h" in result.caption()
+    assert "censored" not in made().caption()
+    assert "still queued" in {text.get_text() for text in result.figure().texts}
+
+
 # --- a timeline
 
 
