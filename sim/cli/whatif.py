@@ -84,7 +84,7 @@ _NOTICES = (
     Column("channel", "first notice by"),
     Column("tells", "tells"),
     Column("on", "switched on"),
-    Column("first_h", "first\nh", _hours),
+    Column("first_h", "mean\nfirst h", _hours),
     Column("messages", "messages\ncovered", _messages),
     Column("share", "harmed mail\n%", share),
 )
@@ -98,9 +98,11 @@ _WAITING_LEGEND = (
     "and not today, waiting no more the other way round, and neither is counted as bounced, delivered, in clear, later "
     "or sooner. It is harmed where it is delivered today, a minute or more before the end."
 )
+_OTHER_END = "the tables are of this end, and the sentence that begins with If is of the other one"
 _NOTICES_LEGEND = (
     "Harmed: bounced by the change, or a minute or more later. Hours count from the change, which is the start of the "
-    "run. The warning is dated to the earliest it can be, 4 h after arrival."
+    "run; mean first h: the first notice of each replication, their mean (the sentence on rollback has the earliest of "
+    "all). The warning is dated to the earliest it can be, 4 h after arrival."
 )
 
 
@@ -212,6 +214,8 @@ def settings_of(typed: Sequence[str]) -> dict[str, str]:
 
 def _tell(file: ScenarioFile, result: WhatIfResult, written: list[Path]) -> None:
     say(wrapped(f"{result.sentence()}."))
+    if other := result.other_sentence():
+        say(wrapped(f"{other}."))
     say(wrapped(f"{file.source}: {result.caption()}"))
     for text in (*_pattern_sentences(result), *_event_sentences(result)):
         say(wrapped(text))
@@ -293,9 +297,12 @@ def rollback_sentence(result: WhatIfResult) -> str:
     row = queue.iloc[min(int(at["roll_back_by_h"]), len(queue) - 1)]
     if at["roll_back_by_h"] < 0.05:
         return "Rollback: mail is lost at once; undoing the change saves only what still waits."
+    window_h = 24 * result.meta["days"]
+    stops = f" (mail stops arriving at hour {window_h:.3g}; with more days more would wait)"
     return (
         f"Rollback: undone by hour {at['roll_back_by_h']:.1f} the change loses no mail; about then "
-        f"{_messages(float(row['extra_waiting_messages'])) or 'no'} messages wait that would not today. The first "
+        f"{_messages(float(row['extra_waiting_messages'])) or 'no'} messages wait that would not today"
+        f"{stops if window_h < at['roll_back_by_h'] else ''}. The first "
         f"lapse at hour {at['loss_begins_h']:.1f}, the first bounce comes at hour {at['first_bounce_h']:.1f}, the "
         "earliest of all replications."
     )
@@ -383,13 +390,17 @@ def _caveats(file: ScenarioFile, result: WhatIfResult) -> list[str]:
             texts.append("Some bounce profiles have send_bounces = false: their bounces, counted here, reach nobody.")
             break
     population = file.scenario.population
-    return [*texts, *verify_caveats(population, settings), *drawn_caveats(population)]
+    unmeasured = verify_caveats(population, settings)
+    if result.other_end is not None:
+        unmeasured = [text.replace("'tlssim modes' shows both ends", _OTHER_END) for text in unmeasured]
+    return [*texts, *unmeasured, *drawn_caveats(population)]
 
 
 def _document(file: ScenarioFile, result: WhatIfResult, written: list[Path]) -> dict[str, Any]:
     return {
         "command": "whatif",
         "sentence": result.sentence(),
+        "other_end": None if result.other_end is None else result.other_end.document(),
         "caption": result.caption(),
         "meta": result.meta,
         "policy": {"file": policy_file(file.scenario.policy), "account": account_counts(file.scenario.policy)},

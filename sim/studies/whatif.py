@@ -20,6 +20,7 @@ from sim.scenario import Scenario
 from sim.studies.parting import Pair, Parting, check_same_mail, part
 from sim.studies.replications import MOST, Plan, replicate
 from sim.studies.runs import RunsProgress, check_jobs, each
+from sim.studies.whatif_ends import at_end, other_end, rests_on_ptr
 from sim.studies.whatif_result import WhatIfResult
 from sim.terms import Setting, TlsVersion, Vary
 from sim.timeline import Event, concerned, policy_before
@@ -50,6 +51,7 @@ def whatif(
     minimum_tls: TlsVersion | str | None = None,
     sender: str | None = None,
     to: Scenario | None = None,
+    cn_is_ptr: bool | None = None,
     replications: int | None = None,
     precision: float | None = None,
     vary: str | Vary | None = None,
@@ -72,6 +74,9 @@ def whatif(
     minimum_tls : another lowest TLS version: a `TlsVersion`, ``"1.3"`` or ``"TLSv1.3"``.
     sender : another sender.
     to : another scenario of the same population and mail, for any other change.
+    cn_is_ptr : whether every certificate that names its MX host carries the PTR name as its CN, or none does: nobody
+        has published how often it is so. None = as the population is drawn; where the answer rests on it,
+        `WhatIfResult.other_end` is then the answer at the other end, of as many pairs of runs.
     replications : pairs of runs. The first has the scenario's population and ``seed``; the others draw anew what
         varies. None = 5, or as many as the precision needs.
     precision : half-width wanted of all differences of shares of fates, in percentage points; 20 replications or more.
@@ -97,10 +102,21 @@ def whatif(
     plan = Plan.of(scenario, replications, precision, vary, seed, most)
     change = _Change(set or {}, policy, minimum_tls, sender, to)
     after = change.applied(scenario)
-    runs = _Pairs(scenario, after, plan, jobs, progress)
+    runs = _Pairs(scenario, after, plan, jobs, progress, change.concerns_all, cn_is_ptr)
     found = replicate(plan, runs, fate_differences)
-    meta = {"change": change.words(scenario, after)} | change.events(scenario, after) | runs.meta() | found.meta()
-    return WhatIfResult(scenario, after, found.results, patterns_frame(scenario, after, change.set), meta)
+    told = {"change": change.words(scenario, after)} | change.events(scenario, after)
+    patterns = patterns_frame(scenario, after, change.set)
+    meta = told | runs.meta() | found.meta()
+    end = None if cn_is_ptr is not None or not runs.rest_on_ptr else other_end(scenario.population)
+    other = None
+    if end is not None:
+        count = len(found.results)
+        again = _Pairs(scenario, after, plan, jobs, progress, change.concerns_all, end, count)
+        parts = tuple(again(range(count)))
+        # As many pairs as the answer has: a precision was not asked of them.
+        drawn = {key: found.meta()[key] for key in ("seed", "replications", "vary")}
+        other = WhatIfResult(scenario, after, parts, patterns, told | again.meta() | drawn)
+    return WhatIfResult(scenario, after, found.results, patterns, meta, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +129,14 @@ class _Change:
     sender: str | None
     to: Scenario | None
 
+    @property
+    def concerns_all(self) -> bool:
+        """Whether more than typed settings changes, so that all mail may go otherwise."""
+        return any(v is not None for v in (self.policy, self.minimum_tls, self.sender, self.to))
+
     def applied(self, today: Scenario) -> Scenario:
         """Return the scenario after the change."""
-        if not self.set and all(v is None for v in (self.policy, self.minimum_tls, self.sender, self.to)):
+        if not self.set and not self.concerns_all:
             raise ScenarioError(complaint("change", "none", "at least one of set, policy, minimum_tls, sender, to"))
         after = today if self.to is None else self.to
         people, theirs = today.population, after.population
@@ -206,7 +227,16 @@ class _Pairs:
     plan: Plan
     workers: int | None
     progress: RunsProgress | None
+    changes_all: bool
+    cn_is_ptr: bool | None
+    done_before: int = 0
     hashes: list[list[str]] = field(default_factory=list)
+    on_ptr: list[bool] = field(default_factory=list)
+
+    @property
+    def rest_on_ptr(self) -> bool:
+        """Whether the change concerns mail that is verified by the PTR rule."""
+        return any(self.on_ptr)
 
     def __call__(self, numbers: range) -> list[Parting]:
         """Compare the runs of these replications."""
@@ -214,7 +244,7 @@ class _Pairs:
 
         def tell(done: int, of: int) -> None:
             if told is not None:
-                told(numbers.start + done, numbers.start + of)
+                told(self.done_before + numbers.start + done, self.done_before + numbers.start + of)
 
         return each(part, self._jobs(numbers), len(numbers), workers=self.workers, progress=tell)
 
@@ -231,6 +261,7 @@ class _Pairs:
             "until_s": self.before.until_s,
             "policy_hashes": [self.before.policy.hash, after.policy.hash],
             "world_hashes": self.hashes,
+            "cn_is_ptr": self.cn_is_ptr,
             "senders": [self.before.sender, after.sender],
             "tls_alert_on": _alerts(after.policy),
             "longest_wait_s": max(after.policy.host_retry.waits_s()),
@@ -245,8 +276,11 @@ class _Pairs:
             drawn, seed = self.plan.replication(self.before, number)
             if worlds is None or drawn.population is not people:
                 people = drawn.population
-                worlds = compile_world(drawn), compile_world(replace(self.after, population=people))
-                check_same_mail(*worlds)
+                at = at_end(people, self.cn_is_ptr)
+                before, after = (compile_world(replace(side, population=at)) for side in (drawn, self.after))
+                check_same_mail(before, after)
+                self.on_ptr.append(rests_on_ptr(before, after, changes_all=self.changes_all))
+                worlds = before, after
             self.hashes.append([world.hash for world in worlds])
             yield Pair(*worlds, seed, alerts)
 

@@ -19,6 +19,7 @@ from sim.scenario import Scenario
 from sim.studies.notices import ALERT, BOUNCE, CHANNELS, NOBODY
 from sim.studies.parting import COUNTS, KINDS, MAIN_KINDS, MEASURES, WAITING, Parting
 from sim.studies.replications import told_precision
+from sim.studies.whatif_ends import IF
 from sim.studies.whatif_words import Facts, sentence
 from sim.terms import Fate, Reason
 
@@ -57,6 +58,8 @@ class WhatIfResult:
     parts : for each replication, what the two runs came to.
     patterns : one row a pattern that was set (`sim.studies.whatif.patterns_frame`).
     meta : the change, seeds, hashes, population, version.
+    other_end : the same change where certificates carry the PTR name as their CN, or where none does: at the other end
+        of what nobody has measured. None where the answer does not rest on it, or one end was asked for.
     """
 
     before: Scenario
@@ -64,10 +67,19 @@ class WhatIfResult:
     parts: tuple[Parting, ...]
     patterns: DataFrame
     meta: dict[str, Any]
+    other_end: WhatIfResult | None = None
 
     def sentence(self) -> str:
         """Return the answer in one sentence, without a full stop."""
         return sentence(self._facts)
+
+    def other_sentence(self, *, short: bool = False) -> str | None:
+        """Return the answer at the other end in one sentence, without a full stop; None where there is no other end."""
+        end = self.other_end
+        if end is None:
+            return None
+        said = end.title() if short else end.sentence()
+        return f"{IF[end.meta['cn_is_ptr']]}: {said[0].lower()}{said[1:]}"
 
     def title(self) -> str:
         """Return the sentence's short form, for a chart: clear text and bounces alone, where there are any."""
@@ -312,6 +324,8 @@ class WhatIfResult:
                 f" Delayed and later: also mail queued at the end of the run and not today ({told[0]:,.0f}); sooner: "
                 f"also mail queued then today alone ({told[1]:,.0f})."
             )
+        if other := self.other_sentence(short=True):
+            caption += f" {other}."
         return whatif(kinds, where, title=self.title(), caption=caption)
 
     def write(self, folder: str | Path) -> list[Path]:
@@ -330,9 +344,22 @@ class WhatIfResult:
             for name, frame in frames.items()
         }
         told = self.meta | {"sentence": self.sentence(), "rollback": {"censored": False} | self.deadline()}
+        if self.other_end is not None:
+            told["other_end"] = self.other_end.document()
         files["meta.json"] = json.dumps(told, indent=2, sort_keys=True) + "\n"
         files["whatif.png"] = charts.render(self.figure(), "png")
         return write_together(folder, files)
+
+    def document(self) -> dict[str, Any]:
+        """Return the answer in short, as JSON holds it for the other end."""
+        kinds = self.kinds().astype(object)
+        return {
+            "cn_is_ptr": self.meta["cn_is_ptr"],
+            "sentence": self.sentence(),
+            "kinds": kinds.where(kinds.notna(), None).to_dict("records"),
+            "rollback": {"censored": False} | self.deadline(),
+            "world_hashes": self.meta["world_hashes"],
+        }
 
     def frames(self) -> dict[str, DataFrame]:
         """Return every table by name."""

@@ -42,6 +42,19 @@ def test_one_document_has_every_table() -> None:
     assert alert["switched_on"] is False
 
 
+def test_the_other_end_of_the_unmeasured_figure_is_the_second_sentence() -> None:
+    told = " ".join(printed("whatif", *ONE, "--set", "*=required_verify").split())
+    first, second = told.split(" If every certificate that names its MX host carried the PTR name as its CN: ")
+    assert first.startswith("Requiring verified TLS for all mail")
+    assert first.count(". ") == 0
+    assert second.startswith("requiring verified TLS for all mail")
+    assert "'tlssim modes'" not in told
+    answer = document("whatif", *ONE, "--set", "*=required_verify")["other_end"]
+    assert answer["cn_is_ptr"] is True
+    assert answer["sentence"].startswith("Requiring verified TLS")
+    assert document("whatif", *ONE, "--set", "*=required")["other_end"] is None
+
+
 def test_an_alert_that_the_table_turns_on_is_on() -> None:
     told = document("whatif", *ONE, "--policy", TABLE, "--set", "*=required_verify")
     assert [row["switched_on"] for row in told["notices"]] == [True, False, True, None]
@@ -94,6 +107,19 @@ def test_a_run_that_ends_early_gives_no_verdict_on_rollback(tmp_path: Path) -> N
     answer = document("whatif", path, *JOBS, "--set", "*=required_verify")
     assert answer["deadline"]["censored"] is True
     assert answer["deadline"]["newly_waiting_messages"] > 0
+
+
+def test_a_rollback_after_the_arrival_window_says_that_mail_has_stopped() -> None:
+    told = " ".join(printed("whatif", *ONE, "--set", "*=required").split())
+    assert "that would not today (mail stops arriving at hour 24; with more days more would wait). The first" in told
+    long = " ".join(printed("whatif", *ONE, "--days", "4", "--set", "*=required").split())
+    assert "that would not today. The first lapse at hour" in long
+
+
+def test_the_notices_say_that_their_hour_is_a_mean() -> None:
+    told = printed("whatif", *ONE, "--set", "*=required")
+    assert "first notice by  tells              switched on     mean" in told
+    assert "their mean (the sentence on rollback has the earliest of all)" in " ".join(told.split())
 
 
 def test_a_run_to_the_end_is_not_censored() -> None:
