@@ -29,11 +29,12 @@ def table_command(sender: str | None, form: str | None, out: str | None) -> None
     to, and the reason. markdown and csv have one row for each class of evidence and each setting. With --out DIR all
     forms and a picture are written.
     """
-    from sim.policy.profiles.esa import matrix, tables
+    from sim.policy.profiles.esa import matrix, tables, unsettled
 
     name = sender or SENDERS[0]
+    text = tables().text([(seen, demand) for seen, demand, _ in unsettled()]) + "\n?: no source settles the cell.\n"
     with Output(out) as output:
-        texts = {"text": tables().text(), "markdown": markdown(*matrix()), "csv": csv_text()}
+        texts = {"text": text, "markdown": markdown(*matrix()), "csv": csv_text()}
         written = output.write(lambda folder: _fill(folder, name, texts))
         if written:
             say(told(written, ""))

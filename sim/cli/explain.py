@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sim.cli.caveats import verify_caveats
 from sim.cli.modes import policy_file
 from sim.cli.options import (
     json_option,
+    minimum_tls_of,
     policy_option,
     population_options,
     profiles_option,
@@ -76,8 +78,7 @@ def explain_command(
       tlssim explain --evidence 'stage=tls chain=expired names=san-mx'
     """  # noqa: D301
     if (what is None) == (evidence is None):
-        given = "neither" if what is None else "both"
-        raise ScenarioError(complaint("domain, --evidence", given, "one of them"))
+        raise ScenarioError(f"say a DOMAIN or --evidence{'' if what is None else ', not both'}")
     wanted = None if setting is None else _setting(setting)
     if evidence is not None:
         _evidence(evidence, wanted, minimum_tls, as_json=as_json)
@@ -102,11 +103,10 @@ def _setting(spelling: str) -> Setting:
 def _evidence(text: str, wanted: Setting | None, minimum_tls: str | None, *, as_json: bool) -> None:
     from sim.scenario import MINIMUM_TLS_SINCE_2020
     from sim.studies.explain import Evidence, explain_evidence
-    from sim.studies.whatif import tls_version_of
     from sim.terms import Setting
 
     shown = Evidence.parse(text)
-    lowest = MINIMUM_TLS_SINCE_2020 if minimum_tls is None else tls_version_of(minimum_tls)
+    lowest = MINIMUM_TLS_SINCE_2020 if minimum_tls is None else minimum_tls_of(minimum_tls)
     frame = explain_evidence(shown, tuple(Setting) if wanted is None else (wanted,), minimum_tls=lowest)
     if as_json:
         say_json({"command": "explain", "evidence": shown.text(), "decisions": frame})
@@ -144,7 +144,7 @@ def _say_sources(shown: Evidence, rows: list[dict[str, Any]]) -> None:
 
 
 def _domain(file: ScenarioFile, domain: str, wanted: Setting | None, *, as_json: bool) -> None:
-    from sim.studies.explain import explain_hosts, retry_table, ruling
+    from sim.studies.explain import conclusion, explain_hosts, nearest_domain, retry_table, ruling
 
     scenario = file.scenario
     ruled = ruling(scenario, domain)
@@ -153,6 +153,10 @@ def _domain(file: ScenarioFile, domain: str, wanted: Setting | None, *, as_json:
     setting = in_force if wanted is None else wanted
     hosts = explain_hosts(scenario, domain, setting)
     retries = retry_table(ruled.profile, scenario.policy.host_retry)
+    known = not hosts.empty
+    concluded = conclusion(scenario, domain, setting) if known else None
+    guess = "" if known else nearest_domain(scenario, domain)
+    caveats = verify_caveats(scenario.population, [setting.label]) if known else []
     if as_json:
         say_json(
             {
@@ -164,6 +168,8 @@ def _domain(file: ScenarioFile, domain: str, wanted: Setting | None, *, as_json:
                 "bounce_profile": ruled.profile.name,
                 "hosts": hosts,
                 "retries": retries,
+                "conclusion": concluded,
+                "notes": [*([guess.strip()] if guess else []), *caveats],
             }
         )
         return
@@ -174,7 +180,8 @@ def _domain(file: ScenarioFile, domain: str, wanted: Setting | None, *, as_json:
     if hosts.empty:
         say(
             wrapped(
-                f"{domain} is none of the destinations of {scenario.population.name}: what its hosts show is not known."
+                f"{domain} is none of the destinations of {scenario.population.name}: what its hosts show is not "
+                f"known.{guess}"
             )
         )
     else:
@@ -189,6 +196,9 @@ def _domain(file: ScenarioFile, domain: str, wanted: Setting | None, *, as_json:
         )
     say()
     _say_retries(rows_of(retries), ruled)
+    for text in (concluded, *caveats):
+        if text:
+            say(wrapped(text))
 
 
 def _ruled(ruled: Ruling, file: str | None) -> str:
@@ -209,10 +219,7 @@ def _ruled(ruled: Ruling, file: str | None) -> str:
 
 def _say_retries(rows: list[dict[str, Any]], ruled: Ruling) -> None:
     from sim.results.findings import duration
-
-    def clock(after_s: float) -> str:
-        hours, rest = divmod(round(after_s), 3_600)
-        return f"{hours}:{rest // 60:02d}:{rest % 60:02d} h"
+    from sim.studies.explain import clock
 
     shown = [
         {

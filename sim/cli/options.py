@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sim.errors import ScenarioError, complaint
-from sim.terms import Vary
+from sim.terms import TlsVersion, Vary
 
 if TYPE_CHECKING:
     from sim.formats.destination_controls import Policy, Profiles
@@ -124,6 +124,22 @@ mail_options = several(
     ),
     number_option("--days", 0.01, 366, "Arrival window in days.  [default: the scenario's, or 1]", whole=False),
 )
+
+
+def minimum_tls_of(spelling: str) -> TlsVersion:
+    """Read ``--minimum-tls``.
+
+    Raises
+    ------
+    ScenarioError
+        With the versions that the help names.
+    """
+    from sim.studies.whatif import tls_version_of
+
+    try:
+        return tls_version_of(spelling)
+    except ScenarioError:
+        raise ScenarioError(complaint("--minimum-tls", spelling, ["1.0", "1.1", "1.2", "1.3"])) from None
 
 
 def amount_of(

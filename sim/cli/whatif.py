@@ -15,6 +15,7 @@ from sim.cli.options import (
     amount_of,
     json_option,
     mail_options,
+    minimum_tls_of,
     most_option,
     number_option,
     out_option,
@@ -156,7 +157,8 @@ def whatif_command(
     """  # noqa: D301
     with Output(out) as output:
         if not typed and not any((to_policy, minimum_tls, sender)):
-            raise ScenarioError(complaint("change", "none", "at least one --set, --to-policy, --minimum-tls, --sender"))
+            changes = "--set, --to-policy, --minimum-tls, --sender"
+            raise ScenarioError(f"no change is given; allowed: at least one of {changes}")
         settings = settings_of(typed)
         # The profiles belong to both tables; without --policy, to the new one alone.
         beside = profiles if world["policy"] is not None or to_policy is None else None
@@ -169,7 +171,7 @@ def whatif_command(
                 file.scenario,
                 set=settings or None,
                 policy=table,
-                minimum_tls=minimum_tls,
+                minimum_tls=None if minimum_tls is None else minimum_tls_of(minimum_tls),
                 sender=sender,
                 **amount_of(file, replications, precision, most),
                 vary=vary or file.vary,
@@ -384,16 +386,38 @@ def _caveats(file: ScenarioFile, result: WhatIfResult) -> list[str]:
     settings = {*entries["setting_before"], *entries["setting_after"]}
     texts = [_WAITING_LEGEND] if _some_wait(result) else []
     texts += [_NOTICES_LEGEND] if any(row["messages"] for row in rows_of(result.notices())) else []
-    for scenario in (result.before, result.after):
-        rows = getattr(scenario.policy, "rows", ())
-        if any(row.text.replace(" ", "").lower().startswith("send_bounces=false") for row in rows):
-            texts.append("Some bounce profiles have send_bounces = false: their bounces, counted here, reach nobody.")
-            break
+    if silent := _silent_profiles(result):
+        one = len(silent) == 1
+        texts.append(
+            f"Bounce profile{'' if one else 's'} {', '.join(silent)} {'has' if one else 'have'} send_bounces = false: "
+            f"{'its' if one else 'their'} bounces of mail the change harms, counted here, reach nobody."
+        )
     population = file.scenario.population
     unmeasured = verify_caveats(population, settings)
     if result.other_end is not None:
         unmeasured = [text.replace("'tlssim modes' shows both ends", _OTHER_END) for text in unmeasured]
     return [*texts, *unmeasured, *drawn_caveats(population)]
+
+
+def _silent_profiles(result: WhatIfResult) -> list[str]:
+    """Return the bounce profiles that send no bounces and by which mail bounces that is delivered today."""
+    policy, entries = result.after.policy, result.by_entry()
+    bounced = {str(name).lower() for name in entries.loc[entries["newly_bounced_messages"] > 0, "entry_after"]}
+    names = ["(default)", *(entry.domain.lower() for entry in policy.entries)]
+    used = {
+        (policy.resolved(place).bounce_profile or "Default").lower()
+        for place, name in enumerate(names, start=-1)
+        if name in bounced
+    }
+    silent: dict[str, None] = {}
+    section: dict[str, str] = {}
+    for row in getattr(policy, "rows", ()):
+        text = row.text.strip()
+        if text.startswith("["):
+            section[row.file] = text[1:].partition("]")[0].strip().strip("\"'")
+        elif text.replace(" ", "").lower().startswith("send_bounces=false") and row.file in section:
+            silent[section[row.file]] = None
+    return [name for name in silent if name.lower() in used]
 
 
 def _document(file: ScenarioFile, result: WhatIfResult, written: list[Path]) -> dict[str, Any]:

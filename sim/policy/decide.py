@@ -9,6 +9,7 @@ Each sender's tables are in `sim.policy.profiles`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
@@ -92,10 +93,11 @@ class Tables:
         """16 hexadecimal digits that change when any cell changes."""
         return blake2b(b"".join(getattr(self, name).tobytes() for name in _SHAPES), digest_size=8).hexdigest()
 
-    def text(self) -> str:
+    def text(self, unsettled: Collection[tuple[Seen, Demand]] = ()) -> str:
         """Print the tables for people: demand, seen, outcome and reason, each under its title.
 
-        Where no outcome depends on the age of the message, the outcome is printed once.
+        Where no outcome depends on the age of the message, the outcome is printed once. Outcomes of the cells given as
+        unsettled end in ``?``.
         """
         demands = [[s.label, Demand(int(d)).label, NameRule(int(r)).label] for s, d, r in self._rows()]
         parts = [
@@ -106,7 +108,8 @@ class Tables:
         for aged in range(2 if ages[0] else 1):
             by_seen = self.outcome[..., aged].T
             title = f"3. What it comes to{ages[aged]}\n\n"
-            parts.append(title + grid_text("seen", by_seen, rows=Seen, columns=Demand, cells=Outcome))
+            grid = grid_text("seen", by_seen, rows=Seen, columns=Demand, cells=Outcome, unsettled=unsettled)
+            parts.append(title + grid)
         reasons = grid_text("seen", self.reason.T, rows=Seen, columns=Demand, cells=Reason)
         parts.append("4. The reason given when mail does not flow\n\n" + reasons)
         return "\n".join(parts)

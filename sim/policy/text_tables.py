@@ -6,7 +6,7 @@ settles it, and ``name`` is the switch that changes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -171,9 +171,20 @@ def format_table(heading: Sequence[str], rows: Sequence[Sequence[str]], indent: 
     )
 
 
-def grid_text(corner: str, codes: Codes, *, rows: type[Term], columns: type[Term], cells: type[Term]) -> str:
-    """Print a table of codes so that `read_table` reads it back."""
-    body = [[row.label, *(cells(int(code)).label for code in codes[row])] for row in rows]
+def grid_text(
+    corner: str,
+    codes: Codes,
+    *,
+    rows: type[Term],
+    columns: type[Term],
+    cells: type[Term],
+    unsettled: Collection[tuple[int, int]] = (),
+) -> str:
+    """Print a table of codes so that `read_table` reads it back; a (row, column) of ``unsettled`` ends in ``?``."""
+    body = [
+        [row.label, *(cells(int(code)).label + " ?" * ((row, j) in unsettled) for j, code in enumerate(codes[row]))]
+        for row in rows
+    ]
     return format_table([corner, *(c.label for c in columns)], body)
 
 

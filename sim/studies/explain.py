@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from sim.delivery.analytic import host_evidence
-from sim.errors import ScenarioError, complaint
+from sim.errors import ScenarioError, complaint, did_you_mean
 from sim.policy.destinations import Entry, canonical_domain
 from sim.policy.identity import rule_holds
 from sim.policy.profiles import esa
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Names of a certificate that a rule may look at, as evidence spells them.
 NAMES: Final = ("san-domain", "cn-domain", "san-mx", "cn-mx", "san-ptr", "cn-ptr")
 _NO_NAME: Final = "none"
+_TERMS: Final[Mapping[str, type[Term]]] = {"stage": Stage, "tls_version": TlsVersion, "chain": Chain}
+#: A value of each part of evidence, as a fault shows it.
+_EXAMPLES: Final = {"stage": "tls", "tls_version": "TLSv1.2", "chain": "expired", "names": "san-mx"}
 #: What follows each outcome, for one message, on this connection to this host.
 NEXT: Final[Mapping[Outcome, str]] = {
     Outcome.DELIVER_CLEAR: "the message goes on this connection, in clear",
@@ -32,6 +35,14 @@ NEXT: Final[Mapping[Outcome, str]] = {
     Outcome.RETRY: "no further host is tried; the destination waits for its retry timer",
     Outcome.BOUNCE_MESSAGE: "the next MX host at once; when this is the last, the message bounces",
     Outcome.BOUNCE_ALL: "all waiting mail of the destination bounces",
+}
+
+
+#: Ends of delivered mail, as `sim.expected` names them and a conclusion says them.
+_ENDS: Final = {
+    "verified": "is delivered encrypted to a verified peer",
+    "encrypted": "is delivered encrypted, not verified",
+    "in_clear": "is delivered in clear",
 }
 
 
@@ -68,12 +79,12 @@ class Evidence:
         ScenarioError
             Naming the part that cannot be read, what is allowed and the nearest guess.
         """
-        known = [f.name for f in fields(cls)]
+        known = [f.name for f in fields(cls)]  # those of _EXAMPLES
         given: dict[str, Any] = {}
         for part in text.replace(";", " ").split():
             name, equals, value = part.partition("=")
             if not equals or name not in known:
-                raise ScenarioError(complaint("evidence", part, [f"{k}=..." for k in known]))
+                raise ScenarioError(_unread(part, name, value))
             if name in given:
                 raise ScenarioError(complaint("evidence", part, f"{name} once"))
             given[name] = _names(value) if name == "names" else _term(name, value)
@@ -94,8 +105,19 @@ class Evidence:
         return bool(rule_holds(rule, san_present=any(n.startswith("san") for n in self.names), **flags))
 
 
+def _unread(part: str, name: str, value: str) -> str:
+    """Compose the complaint about a part that is none: a value that stands alone is told the name it belongs to."""
+    allowed = f"parts such as {', '.join(f'{key}={example}' for key, example in _EXAMPLES.items())}"
+    owned = {label.lower(): key for key, terms in _TERMS.items() for label in [member.label for member in terms]}
+    owned |= dict.fromkeys(NAMES, "names")
+    guess = did_you_mean(name, _EXAMPLES) if value else ""
+    if part.lower() in owned:
+        guess = f" Did you mean '{owned[part.lower()]}={part}'?"
+    return f"{complaint('evidence', part, allowed)}{'.' if guess else ''}{guess}"
+
+
 def _term(name: str, value: str) -> Term:
-    terms: type[Term] = {"stage": Stage, "tls_version": TlsVersion, "chain": Chain}[name]
+    terms = _TERMS[name]
     for member in terms:
         if value.lower() in (member.label.lower(), member.key):
             return member
@@ -242,6 +264,52 @@ def explain_hosts(scenario: Scenario, domain: str, setting: Setting) -> DataFram
                 }
             )
     return pd.DataFrame(rows, columns=columns)
+
+
+def nearest_domain(scenario: Scenario, domain: str) -> str:
+    """Return `` Did you mean 'x'?`` for the destination most like a name that is none; empty where none is like it."""
+    return did_you_mean(domain, scenario.population.domains["domain"])
+
+
+def conclusion(scenario: Scenario, domain: str, setting: Setting) -> str | None:
+    """Say in one sentence what becomes of the mail of a destination under a setting; None where it is not known.
+
+    The shares are those of `sim.expected`: a message alone in its queue, with all its retries.
+    """
+    from sim.delivery.expected import expected
+    from sim.results.findings import percent
+
+    wanted = canonical_domain(domain) or domain
+    shares = []
+    for per in ("pass", "message"):
+        frame = expected(scenario, (setting,), per=per)
+        row = frame[frame["domain"].str.lower() == wanted]
+        if row.empty:
+            return None
+        shares.append(row.iloc[0])
+    passes, message = shares
+    ruled = ruling(scenario, domain)
+    if not passes[[*_ENDS]].sum():
+        if passes["bounced"] > 1 - 1e-9:
+            return "So this mail bounces at its first attempt."
+        latest = "" if not passes["bounced"] else " at the latest"
+        ends_s = float(retry_table(ruled.profile, scenario.policy.host_retry)["after_s"].iloc[-1])
+        return f"No pass gets through: this mail bounces{latest} after {clock(ends_s)}."
+    words = {**_ENDS, "bounced": "bounces"}
+    told = [f"{percent(message[end])} % {word}" for end, word in words.items() if message[end] > 0]
+    return f"So of this mail, with all its retries, {' and '.join(told)}."
+
+
+def clock(after_s: float) -> str:
+    """Spell a time since the message came: ``72:03:00 h``.
+
+    Examples
+    --------
+    >>> clock(259_380)
+    '72:03:00 h'
+    """
+    hours, rest = divmod(round(after_s), 3_600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d} h"
 
 
 def retry_table(profile: BounceProfile, host_retry: HostRetry, *, own: bool = False) -> DataFrame:

@@ -14,7 +14,9 @@ import sim
 from sim.cli import main
 from sim.data import example
 from sim.formats.destination_controls import Policy
-from sim.terms import Seen, Setting
+from sim.policy.profiles.esa import unsettled
+from sim.policy.text_tables import read_table
+from sim.terms import Demand, Outcome, Seen, Setting
 
 TABLE, PROFILES = str(example("destinations.ini")), str(example("bounce_profiles.toml"))
 SMALL = ("--domains", "40", "--messages", "300")
@@ -483,6 +485,28 @@ def test_explain_tells_line_hosts_and_retries() -> None:
     assert told["retries"][-1]["after_s"] >= 72 * 3_600
 
 
+def test_explain_ends_in_what_becomes_of_the_mail() -> None:
+    flags = ("--domains", "20", "--setting")
+    told = " ".join(printed("explain", "google-mail.example", *flags, "required_verify").split())
+    assert "No pass gets through: this mail bounces after 72:" in told
+    assert "rest on an unmeasured figure: p_cn_ptr = 0" in told
+    clear = " ".join(printed("explain", "google-mail.example", *flags, "no").split())
+    assert "So of this mail, with all its retries, " in clear
+    assert "% is delivered in clear and " in clear
+    assert "unmeasured" not in clear
+    answer = document("explain", "google-mail.example", *flags, "required")
+    assert answer["conclusion"].startswith("So of this mail, ")
+    assert answer["notes"] == []
+
+
+def test_explain_guesses_at_a_destination_that_is_none() -> None:
+    told = " ".join(printed("explain", "gogle-mail.example", "--domains", "20").split())
+    assert "is not known. Did you mean 'google-mail.example'?" in told
+    assert "So of this mail" not in told
+    answer = document("explain", "gogle-mail.example", "--domains", "20")
+    assert (answer["conclusion"], answer["notes"]) == (None, ["Did you mean 'google-mail.example'?"])
+
+
 def test_explain_tells_each_setting_of_evidence() -> None:
     told = document("explain", "--evidence", "stage=tls chain=expired")
     assert [row["setting"] for row in told["decisions"]] == [s.label for s in Setting]
@@ -510,4 +534,12 @@ def test_table_has_every_cell_in_every_form(tmp_path: Path) -> None:
             outcome, settled = cells[seen, setting.label]
             shown = outcome.replace("reconnect in clear", "clear, 2nd try")
             assert word == shown + ("" if settled == "True" else " ?")
-    assert run("table").stdout.startswith("1. What a setting demands")
+    text = run("table").stdout
+    assert text.startswith("1. What a setting demands")
+    assert "?: no source settles the cell." in text
+    marks = read_table(
+        text.split("3. What it comes to\n\n")[1].split("\n\n")[0], rows=Seen, columns=Demand, cells=Outcome
+    )
+    assert {(Seen(i), Demand(j)) for i, j in zip(*marks.marks[""].nonzero(), strict=True)} == {
+        (seen, demand) for seen, demand, _ in unsettled()
+    }

@@ -110,15 +110,37 @@ def test_a_run_that_ends_early_gives_no_verdict_on_rollback(tmp_path: Path) -> N
 
 
 def test_a_rollback_after_the_arrival_window_says_that_mail_has_stopped() -> None:
-    told = " ".join(printed("whatif", *ONE, "--set", "*=required").split())
+    told = " ".join(printed("whatif", *ONE, "--set", "*=required_verify").split())
     assert "that would not today (mail stops arriving at hour 24; with more days more would wait). The first" in told
-    long = " ".join(printed("whatif", *ONE, "--days", "4", "--set", "*=required").split())
+    long = " ".join(printed("whatif", *ONE, "--days", "4", "--set", "*=required_verify").split())
     assert "that would not today. The first lapse at hour" in long
 
 
+SILENT = """[Default]
+max_retries = 100
+[Quiet]
+send_bounces = false
+[Loud]
+send_bounces = true
+"""
+
+
+def test_a_profile_that_sends_no_bounces_is_named_where_harmed_mail_uses_it(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(SILENT)
+    for profile, told in (
+        ("Quiet", "Bounce profile Quiet has send_bounces = false: its bounces of mail"),
+        ("Loud", ""),
+    ):
+        table = tmp_path / "d.ini"
+        table.write_text(f"[DEFAULT]\nbounce_profile = {profile}\n")
+        flags = ("--policy", str(table), "--profiles", str(tmp_path / "p.toml"), "--set", "*=required_verify")
+        notes = " ".join(document("whatif", *ONE, *flags)["notes"])
+        assert (told in notes) if told else ("send_bounces" not in notes)
+
+
 def test_the_notices_say_that_their_hour_is_a_mean() -> None:
-    told = printed("whatif", *ONE, "--set", "*=required")
-    assert "first notice by  tells              switched on     mean" in told
+    told = printed("whatif", *ONE, "--set", "*=required_verify")
+    assert "mean first h: the first notice of each replication" in " ".join(told.split())
     assert "their mean (the sentence on rollback has the earliest of all)" in " ".join(told.split())
 
 
@@ -159,7 +181,7 @@ def test_pairing_that_does_not_help_is_said_in_words() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "change = 'none'; allowed: at least one --set, --to-policy, --minimum-tls, --sender"),
+        ((), "no change is given; allowed: at least one of --set, --to-policy, --minimum-tls, --sender"),
         (("--set", "gov"), "--set = 'gov'; allowed: PATTERN=SETTING, such as"),
         (("--set", "=no"), "--set = '=no'; allowed: PATTERN=SETTING"),
         (("--set", "*.gov=requird"), "*.gov = 'requird'; allowed: no, preferred,"),
@@ -169,7 +191,7 @@ def test_pairing_that_does_not_help_is_said_in_words() -> None:
             "--set = '*=required'; allowed: each pattern once, and *=no is given",
         ),
         (("--set", "DEFAULT=default"), "DEFAULT = 'default'; allowed: a setting of its own"),
-        (("--minimum-tls", "1.5"), "minimum_tls = '1.5'; allowed: SSLv3"),
+        (("--minimum-tls", "1.5"), "--minimum-tls = '1.5'; allowed: 1.0, 1.1, 1.2, 1.3"),
         (("--sender", "esaa"), "sender = 'esaa'; allowed: esa. Did you mean 'esa'?"),
         (("--set", "*=no", "--vary", "chanse"), "--vary = 'chanse'; allowed: chance, population,"),
         (("--to-policy", "none.ini"), "file = 'none.ini'; allowed: a file that exists"),
