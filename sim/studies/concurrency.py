@@ -394,31 +394,30 @@ def search(
 
     busiest = int(destinations[np.argmax(counts[destinations])])
     offered = offered_load([world for world, _ in worlds], loads, busiest)
-    if keeps(MOST_CONNECTIONS):
-        low, high = 0, max(1, *(_peak_of_any(load) for load in tried[MOST_CONNECTIONS].loads))
+    kept = keeps(MOST_CONNECTIONS)
+    most = tried[MOST_CONNECTIONS]
+    high = max(1, *(_peak_of_any(load) for load in most.loads))
+    if kept:
         tried[high] = replace(tried.pop(MOST_CONNECTIONS), limit=high)
-        guess, step = _erlang_limit(offered, share, within_s) or high, 1
-        while high - low > 1:
-            middle = guess if low < guess < high else (low + high) // 2
-            if keeps(middle):
-                high, guess = middle, middle - step
-            else:
-                low, guess = middle, middle + step
-            step *= 2
-    elif tried[MOST_CONNECTIONS].judged:
-        most = tried[MOST_CONNECTIONS]
-        low, high = 0, max(1, *(_peak_of_any(load) for load in most.loads))
-        peak = high
-        while high - low > 1:
-            middle = (low + high) // 2
-            keeps(middle)
-            alike = tried[middle].in_time() >= most.in_time() - _ALIKE
-            low, high = (low, middle) if alike else (middle, high)
-        if high == peak:
-            tried[high] = replace(most, limit=high)
+        _bisect(keeps, high, _erlang_limit(offered, share, within_s))
+    elif most.judged:
+        enough = _bisect(lambda limit: keeps(limit) or tried[limit].in_time() >= most.in_time() - _ALIKE, high)
+        tried.setdefault(enough, replace(most, limit=enough))
     limits = np.concatenate([_policy_limits(world, destinations) for world, _ in worlds])
     target = Target(name, destinations, int(limits.min()), int(limits.max()))
     return Search(target, tuple(tried[n] for n in sorted(tried)), offered)
+
+
+def _bisect(does: Callable[[int], bool], high: int, guess: int | None = None) -> int:
+    """Return the smallest limit that does, where ``high`` is known to; look around a guess first, if there is one."""
+    low, step, near = 0, 1, guess
+    while high - low > 1:
+        middle = near if near is not None and low < near < high else (low + high) // 2
+        found = does(middle)
+        low, high = (low, middle) if found else (middle, high)
+        near = None if guess is None else middle - step if found else middle + step
+        step *= 2
+    return high
 
 
 def _peak_of_any(load: RunLoad) -> int:
