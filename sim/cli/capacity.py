@@ -54,8 +54,8 @@ _SCALES = {"queue_bytes_peak": 1e-6, "deferred_share": 100.0}
 _BUSIEST = 5
 
 LEGEND = (
-    "Means over the replications with 95 % intervals; 'at h': when, in the first one, hours from the start. Shares of "
-    "time and means are those of the arrival window, peaks of the whole run. The queue holds all mail without a fate, "
+    "{means}; 'at h': when, in the first one, hours from the start. Shares of time and "
+    "means are those of the arrival window, peaks of the whole run. The queue holds all mail without a fate, "
     "in transfer too."
 )
 LIMITS_LEGEND = (
@@ -160,6 +160,8 @@ def _document(result: CapacityResult, *, shape: bool) -> dict[str, Any]:
             "target": result.search.target.name,
             "limit": None if found is None else found.limit,
             "policy_limit": result.search.target.policy_limit,
+            "policy_limit_least": result.search.target.policy_least,
+            "nothing_improves_from": result.search.enough if found is None else None,
             "erlang_c_limit": result.search.erlang_limit,
             "difference": result.search.difference(),
             "tried": result.concurrency(),
@@ -171,7 +173,9 @@ def _tell(result: CapacityResult, *, shape: bool) -> None:
     say()
     say(table([_measure(row) for row in rows_of(result.measures())], _MEASURES))
     say()
-    say(wrapped(LEGEND))
+    n = len(result.loads)
+    means = f"Means over {n} replications with 95 % intervals" if n > 1 else "One replication, no intervals"
+    say(wrapped(LEGEND.format(means=means)))
     say()
     say("Offered load of the destinations with the most mail, in their busiest hours:")
     say()
@@ -231,7 +235,7 @@ def _tell_limits(result: CapacityResult, found: Search) -> None:
     )
     say()
     say(wrapped(f"Limits of connections tried for {found.target.words()} (the policy allows "
-                f"{found.target.policy_limit:,}), with the same mail:"))  # fmt: skip
+                f"{found.target.allowed()}), with the same mail:"))  # fmt: skip
     say()
     say(table(rows, columns))
     say()

@@ -59,6 +59,7 @@ def check_command(
 
     Without a population only what the table alone tells: redundant entries, retries, undefined names. With
     --population or --csv also what its entries meet: certificates, missing STARTTLS, limits below the load.
+    docs/destination-controls.md describes the file, key by key.
     """
     policy = policy_of(file, profiles, strict=strict)
     asked = population is not None or csv is not None
@@ -130,7 +131,8 @@ def _heading(finding: Finding) -> str:
 def import_command(file: str, profiles: str | None, strict: bool, as_json: bool) -> None:
     """Read a Destination Controls file, or a pasted LIST, and account for every line: understood, ignored or guessed.
 
-    Nothing is dropped in silence, and 'tlssim export' writes every line back.
+    Nothing is dropped in silence, and 'tlssim export' writes every line back. docs/destination-controls.md
+    describes the file, key by key.
     """
     policy = policy_of(file, profiles, strict=strict)
     rows = rows_of(policy.account)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from sim.errors import PolicyError, complaint
 from sim.files import read_text
 from sim.formats.account import AccountRow, account_frame
-from sim.formats.destination_keys import with_guess
+from sim.formats.destination_keys import NEAR_KEY, with_guess
 from sim.formats.toml_lines import load_toml
 from sim.policy.params import allowed_range, in_range
 from sim.policy.retry import PROFILE_NAMES, BounceProfile, Growth, HostRetry, is_profile_name
@@ -165,7 +165,7 @@ class _Reader:
         known = [*PROFILE_KEYS, *HOST_KEYS, *UNUSED_KEYS]
         reason = "one for the whole system: belongs in [Default]"
         if key not in HOST_KEYS:
-            reason = with_guess("unknown key", given, known)
+            reason = with_guess("unknown key", given, known, cutoff=NEAR_KEY)
         if self.strict:
             allowed = reason if key in HOST_KEYS else with_guess(", ".join(known), given, known)
             raise self.fault(f"[{name}] {given}", value, allowed, line)

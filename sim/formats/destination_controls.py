@@ -16,7 +16,7 @@ from sim.errors import PolicyError, complaint
 from sim.files import decode, read_text, write_text
 from sim.formats.account import AccountRow, Kind, account_frame
 from sim.formats.bounce_profiles import PROFILE_KEYS, BounceProfiles, read_bounce_profiles
-from sim.formats.destination_keys import KEYS, Key, known_key, unused_matters, with_guess
+from sim.formats.destination_keys import KEYS, NEAR_KEY, Key, known_key, unused_matters, with_guess
 from sim.formats.destination_writer import controls_text, global_value, with_global
 from sim.formats.ini_lines import Line, LineKind, Section, parse_lines, sections
 from sim.formats.scenario_keys import SECTIONS
@@ -227,7 +227,7 @@ class _Reader:
             elif line.kind is LineKind.PAIR:
                 key = known_key(line.name)
                 if key is None:
-                    self.row(line, "ignored", with_guess("unknown key", line.name, KEYS), True)
+                    self.row(line, "ignored", with_guess("unknown key", line.name, KEYS, cutoff=NEAR_KEY), True)
                 elif key.name in values:
                     first = values[key.name][0].number
                     self.bad(

@@ -18,6 +18,8 @@ HOSTED_WORD = "require_verify_hosted"
 NOTE = f"# No published source confirms how this file spells {HOSTED_WORD} and dane_option; check before an import."
 
 _ENTRY = {f.name: f for f in fields(Entry)}
+#: How alike an unknown key must be to a known one to be taken for a slip of it: ``mta_sts`` is none of ``table_tls``.
+NEAR_KEY = 0.75
 _DIGITS = re.compile(r"0*([0-9]{1,12})")
 
 
@@ -75,8 +77,10 @@ class Key:
         return allowed_range(_ENTRY[self.entry_field])
 
 
-def with_guess(phrase: str, text: str, words: Iterable[str]) -> str:
+def with_guess(phrase: str, text: str, words: Iterable[str], *, cutoff: float = 0.5) -> str:
     """Add ``. Did you mean 'x'?`` to a phrase: the word nearest to a text, read without case, when one is near.
+
+    ``cutoff`` is how alike they have to be, from 0 to 1: `NEAR_KEY` for a name that may mean something else.
 
     Examples
     --------
@@ -84,7 +88,7 @@ def with_guess(phrase: str, text: str, words: Iterable[str]) -> str:
     "unknown key. Did you mean 'table_tls'?"
     """
     spelled = {word.lower(): word for word in words if not word.isdigit()}
-    near = get_close_matches(text.lower().replace("-", "_"), list(spelled), n=1, cutoff=0.5)
+    near = get_close_matches(text.lower().replace("-", "_"), list(spelled), n=1, cutoff=cutoff)
     return f"{phrase}. Did you mean '{spelled[near[0]]}'?" if near else phrase
 
 
@@ -147,6 +151,11 @@ def known_key(name: str) -> Key | None:
     """Return the key a file means by a name, read without case, or ``None``."""
     lower = name.lower()
     return KEYS.get(_ALIASES.get(lower, lower))
+
+
+def means_a_key(name: str) -> bool:
+    """Tell whether a name is a key of the file, or so near to one that it looks like a slip."""
+    return known_key(name) is not None or with_guess("", name, KEYS, cutoff=NEAR_KEY) != ""
 
 
 def unused_matters(key: Key, value: Any) -> bool:

@@ -98,7 +98,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
         "engine": _word("which engine runs", ("auto", "reference"), "auto"),
     },
     "policy": {
-        "file": _file("Destination Controls", "the shipped DEFAULT alone"),
+        "file": _file("Destination Controls", "the gateway's default: TLS No"),
         "bounce_profiles": _file("the bounce profiles it names, TOML", "Default alone"),
         "strict": _flag("whether what would be guessed or ignored is an error", default=False),
     },

@@ -365,10 +365,10 @@ class CapacityResult:
         """Return the finding in one sentence, without its full stop: means over the replications."""
         return self._sentence({str(row["measure"]): row["value"] for row in self.measures().to_dict("records")})
 
-    def _sentence(self, value: Mapping[str, float]) -> str:
+    def _sentence(self, value: Mapping[str, float], when: str = "At its busiest") -> str:
         connections, queue = round(value["connections_peak"]), round(value["queue_messages_peak"])
         text = (
-            f"At its busiest the gateway holds {counted(connections, 'connection')} and {counted(queue, 'message')} in "
+            f"{when} the gateway holds {counted(connections, 'connection')} and {counted(queue, 'message')} in "
             f"its queue, the oldest {findings.duration(value['oldest_age_peak_s'])}"
         )
         return text if self.search is None else f"{text}; {self.search.answer()}"
@@ -400,9 +400,10 @@ class CapacityResult:
         from sim.results import chart_capacity
 
         drawn = {m.name: m.value for m in self.loads[0].measures()}
-        words = [self._caption(None)]
+        words, when = [self._caption(None)], "At its busiest"
         if (n := len(self.loads)) > 1:
             mean: dict[str, float] = dict(self.measures()[["measure", "value"]].itertuples(index=False))
+            when = "At its busiest, in the run drawn,"
             words.append(
                 f"The first of {n} replications is drawn; over all, the peaks have means of "
                 f"{mean['connections_peak']:,.0f} connections and {mean['queue_messages_peak']:,.0f} messages."
@@ -411,7 +412,7 @@ class CapacityResult:
             self._timeline(self._shown_us()),
             [(hour, label) for hour, label in self._marks(events) if hour * HOUR_US <= self._shown_us()],
             caption=" ".join(words),
-            title=self._sentence(drawn),
+            title=self._sentence(drawn, when),
             left=self._left(),
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sim.policy.destinations import DestinationControls
 from sim.scenario import Scenario
 from sim.studies.check_mail import mail_findings
-from sim.studies.check_table import table_findings
+from sim.studies.check_table import DROPPED, table_findings
 from sim.studies.finding import SEVERITIES, Finding
 from sim.world.population import Population
 from sim.world.workload import Workload
@@ -26,7 +26,7 @@ class CheckResult:
 
     Attributes
     ----------
-    findings : by severity, then by line.
+    findings : by severity, lines that were dropped first, then by line.
     not_checked : questions left out for want of a population or an amount of mail.
     """
 
@@ -81,5 +81,5 @@ def check(
         scenario = Scenario(policy=policy, population=population, workload=mail)
         found += mail_findings(scenario, counted=counted)
         not_checked += [] if counted else [NO_MAIL]
-    found.sort(key=lambda f: (SEVERITIES.index(f.severity), f.line, f.finding, f.entry))
+    found.sort(key=lambda f: (SEVERITIES.index(f.severity), f.finding != DROPPED, f.line, f.finding, f.entry))
     return CheckResult(tuple(found), tuple(not_checked))

@@ -16,6 +16,7 @@ from sim.scenario import Scenario
 from sim.studies.check_table import REQUIRES, suffixes_of
 from sim.studies.finding import Finding, about, some
 from sim.terms import Dns, LimitType, Setting
+from sim.world.population import Population
 
 Float = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -43,12 +44,16 @@ def mail_findings(scenario: Scenario, *, counted: bool) -> list[Finding]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Mail:
-    """Destinations and the entries that rule them: names (D,), share of mail (D,), entry of each (D,), -1 DEFAULT."""
+    """Destinations and the entries that rule them: names (D,), share of mail (D,), entry of each (D,), -1 DEFAULT.
+
+    ``drawn`` says whose servers these are where nobody looked them up; empty where nothing was drawn.
+    """
 
     policy: DestinationControls
     names: list[str]
     share: Float
     entry_of: Int64
+    drawn: str
 
     def entries(self) -> Iterator[tuple[Entry, Int64]]:
         """Yield each entry that meets mail, DEFAULT last, with the rows of its destinations, most mail first."""
@@ -71,7 +76,17 @@ def _mail(scenario: Scenario) -> _Mail:
     else:
         sent = scenario.workload.trace["domain"].value_counts()
         weight = np.array([float(sent.get(name, 0)) for name in names])
-    return _Mail(scenario.policy, names, weight / max(weight.sum(), 1e-300), scenario.policy.match(names))
+    share, entry_of = weight / max(weight.sum(), 1e-300), scenario.policy.match(names)
+    return _Mail(scenario.policy, names, share, entry_of, drawn_words(scenario.population))
+
+
+def drawn_words(population: Population) -> str:
+    """Return ``as drawn from 2020s-web, seed 1, `` where servers are drawn from figures; empty where none are."""
+    if population.drawn_by is None:
+        return ""
+    # A list of one's own is named after itself and the preset whose peers it has: `Population.read_csv`.
+    preset = population.name.rpartition("(peers as ")[2].removesuffix(")")
+    return f"as drawn from {preset}, seed {population.seed}, "
 
 
 def _without_mail(mail: _Mail) -> Iterator[Finding]:
@@ -142,58 +157,59 @@ def _tls(mail: _Mail, scenario: Scenario) -> Iterator[Finding]:
         without = rows[no_tls[rows]]
         rest = rows[~no_tls[rows]]
         if entry.tls in REQUIRES and without.size:
-            yield _no_starttls(entry, mail.told(without))
+            yield _no_starttls(entry, mail.drawn, mail.told(without))
         if entry.tls == Setting.REQUIRED_VERIFY:
             hosted, never = rest[no_verify[rest] & ~no_hosted[rest]], rest[no_verify[rest] & no_hosted[rest]]
             if hosted.size:
-                yield _needs_hosted(entry, mail.told(hosted))
+                yield _needs_hosted(entry, mail.drawn, mail.told(hosted))
             if never.size:
-                yield _never_verifies(entry, mail.told(never))
+                yield _never_verifies(entry, mail.drawn, mail.told(never))
         elif entry.tls == Setting.REQUIRED_VERIFY_HOSTED and (never := rest[no_hosted[rest]]).size:
-            yield _never_verifies(entry, mail.told(never))
+            yield _never_verifies(entry, mail.drawn, mail.told(never))
         elif entry.tls == Setting.PREFERRED_VERIFY and (never := rest[no_verify[rest]]).size:
-            yield _buys_nothing(entry, mail.told(never))
+            yield _buys_nothing(entry, mail.drawn, mail.told(never))
 
 
-def _no_starttls(entry: Entry, names: str) -> Finding:
+def _no_starttls(entry: Entry, drawn: str, names: str) -> Finding:
     return about(
         entry,
         "warning",
         "required-without-starttls",
-        what=f"{entry.tls}, and no server there completes TLS: {names}",
+        what=f"{entry.tls}, and {drawn}no server there completes TLS: {names}",
         why="all of this mail waits until its lifetime ends and then bounces; none of it is delivered",
         todo="agree on TLS with the receiver first; until then Preferred (table_tls = on) delivers it",
     )
 
 
-def _needs_hosted(entry: Entry, names: str) -> Finding:
+def _needs_hosted(entry: Entry, drawn: str, names: str) -> Finding:
     return about(
         entry,
         "warning",
         "verify-needs-hosted",
-        what=f"{entry.tls}, and the certificate names the mail host, not the recipient's domain: {names}",
+        what=f"{entry.tls}, and {drawn}the certificate names the mail host, not the recipient's domain: {names}",
         why="this setting accepts only names of the recipient's domain, so the mail waits and then bounces",
         todo="use Required - Verify Hosted Domains, which accepts the MX host's name",
     )
 
 
-def _never_verifies(entry: Entry, names: str) -> Finding:
+def _never_verifies(entry: Entry, drawn: str, names: str) -> Finding:
     return about(
         entry,
         "warning",
         "certificate-never-verifies",
-        what=f"{entry.tls}, and the certificate is expired, not trusted or names neither domain nor host: {names}",
+        what=f"{entry.tls}, and {drawn}the certificate is expired, not trusted or names neither domain nor "
+        f"host: {names}",
         why="no verification can succeed there, so the mail waits and then bounces",
         todo="ask the receiver to renew the certificate; until then Required encrypts without verifying",
     )
 
 
-def _buys_nothing(entry: Entry, names: str) -> Finding:
+def _buys_nothing(entry: Entry, drawn: str, names: str) -> Finding:
     return about(
         entry,
         "note",
         "verification-never-succeeds",
-        what=f"{entry.tls}, and the certificate never verifies under its name rule: {names}",
+        what=f"{entry.tls}, and {drawn}the certificate never verifies under its name rule: {names}",
         why="the mail goes encrypted and not verified, as under Preferred, and the entry reads as if it were verified",
         todo="use Preferred, or Required - Verify Hosted Domains where the certificate names the mail host",
     )
@@ -225,13 +241,14 @@ def _compare(
         return
     worst = int(tight[np.argmax(used[tight])])
     above = bool(used[worst] >= 1)
+    drawn = mail.drawn if what == "connections" else ""
     others = rows[np.delete(tight, np.searchsorted(tight, worst))]
     yield about(
         entry,
         "warning" if above else "note",
         f"{what}-below-the-load" if above else f"{what}-close-to-the-load",
-        what=f"{key}: {mail.told(rows[[worst]])} needs {asked[worst]:,.1f} {unit} in its busiest hour and may have "
-        f"{allowed[worst]:,.0f}" + (f"; likewise {mail.told(others)}" if others.size else ""),
+        what=f"{key}: {drawn}{mail.told(rows[[worst]])} needs {asked[worst]:,.1f} {unit} in its busiest hour and may "
+        f"have {allowed[worst]:,.0f}" + (f"; likewise {mail.told(others)}" if others.size else ""),
         why="mail waits in the queue while the hour lasts"
         if above
         else "a little more mail, or a slower server, and mail waits in the queue",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from sim.errors import did_you_mean
 from sim.formats.destination_controls import Policy
+from sim.formats.destination_keys import means_a_key
 from sim.policy.destinations import ENTRY_FIELDS, DestinationControls, Entry, canonical_domain
 from sim.policy.retry import BounceProfile
 from sim.results.findings import duration
@@ -14,6 +16,21 @@ from sim.studies.finding import Finding, about, some
 from sim.terms import Setting
 
 REQUIRES = (Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_HOSTED)
+#: The finding of a line that looks like a rule of the policy and is none; listed before all others.
+DROPPED = "policy-line-dropped"
+_NO_EFFECT = (
+    "it has no effect here, whatever it was meant to do",
+    "read the results knowing that this line has no part in them",
+)
+_ADVICE = {
+    DROPPED: (
+        "it looks like a rule of the policy, and nothing here obeys it",
+        "mend it: key = value, under the [section] it belongs to, with the key's own spelling",
+    ),
+    "value-guessed": ("the value is assumed, and results may differ with the real one", "say it in the file"),
+    "unknown-key": _NO_EFFECT,
+    "line-not-used": _NO_EFFECT,
+}
 _NO_DANE = ("none", "off", "0")
 _FEW_RETRIES = 3
 
@@ -185,23 +202,29 @@ def _unused_lines(policy: DestinationControls) -> Iterator[Finding]:
         told_elsewhere = row.reason.startswith("Default profile used") or "DANE" in row.reason
         if row.kind == "understood" or not row.changes_answer or told_elsewhere:
             continue
+        slip = row.kind == "ignored" and _slip(row.text, row.reason)
         start = max((line for line in starts if line <= row.line), default=0)
         unknown = row.reason.startswith("unknown key")
         guessed = row.kind == "guessed"
         finding = "unknown-key" if unknown else "value-guessed" if guessed else "line-not-used"
-        todo = "read the results knowing that this line has no part in them"
-        todo = "mend the spelling if it is a slip" if unknown else "say it in the file" if guessed else todo
+        severity, finding = ("warning", DROPPED) if slip else ("note", finding)
+        why, todo = _ADVICE[finding]
         yield Finding(
-            severity="note",
+            severity=severity,
             line=row.line,
             entry=of_line.get(start, ""),
             finding=finding,
             what=f"{row.text}: {row.reason}",
-            why="the value is assumed, and results may differ with the real one"
-            if guessed
-            else "it has no effect here, whatever it was meant to do",
+            why=why,
             todo=todo,
         )
+
+
+def _slip(text: str, reason: str) -> bool:
+    """Tell whether a line that was dropped looks like a rule of the policy: its key is a known one, or nearly."""
+    if not reason.startswith(("unknown key", "no 'key = value'", "stands before any")):
+        return False
+    return "Did you mean" in reason or means_a_key(re.split(r"[\s=:]", text, maxsplit=1)[0])
 
 
 def _named(entry: Entry) -> str:

@@ -32,6 +32,8 @@ MOST_CONNECTIONS = 1_000
 _REFUSED = (Bounce.REPLY_5YZ, Bounce.DNS, Bounce.STARTTLS_5XX)
 #: Share of the late mail that was deferred from which on timers are what the late mail waits for.
 _MOSTLY = 0.5
+#: Shares in time that differ by no more than this are alike: 0.1 percentage points.
+_ALIKE = 0.001 + 1e-9
 
 Floats = NDArray[np.float64]
 #: Runs (World, seed) pairs and returns their loads, in order.
@@ -46,12 +48,18 @@ class Target:
     ----------
     name : a domain, a provider, or ``all``.
     destinations : their codes; each has the limit for itself.
-    policy_limit : largest ``max_host_concurrency`` the scenario's policy gives any of them.
+    policy_least, policy_limit : smallest and largest ``max_host_concurrency`` the scenario's policy gives any of them.
     """
 
     name: str
     destinations: Int64
+    policy_least: int
     policy_limit: int
+
+    def allowed(self) -> str:
+        """Return what the policy allows: ``500``, ``100 to 500``."""
+        most = f"{self.policy_limit:,}"
+        return most if self.policy_least == self.policy_limit else f"{self.policy_least:,} to {most}"
 
     def words(self) -> str:
         """Return how a sentence names it: ``google-mail.example``, ``each of own's 12 domains``."""
@@ -249,7 +257,8 @@ class Search:
     Attributes
     ----------
     target : whose limit.
-    tried : by rising limit; the largest tried limit that is not kept and the smallest that is are neighbours.
+    tried : by rising limit. Where the largest is kept, the largest that is not and the smallest that is are neighbours;
+        else the smallest that has as much in time as the largest, and the largest that has less.
     offered : the load of the target's destination with the most mail, under the scenario's own policy.
     """
 
@@ -261,6 +270,12 @@ class Search:
     def found(self) -> Tried | None:
         """The smallest limit that keeps the mail in time, None when even the largest does not."""
         return next((t for t in self.tried if t.kept), None)
+
+    @property
+    def enough(self) -> int:
+        """The smallest limit tried that has as much mail in time as the largest, within 0.1 percentage points."""
+        last = self.tried[-1]
+        return next((t.limit for t in self.tried if t.in_time() >= last.in_time() - _ALIKE), last.limit)
 
     @property
     def erlang_limit(self) -> int | None:
@@ -300,10 +315,10 @@ class Search:
             return f"the mail of {self.target.words()} is refused for good whatever the limit"
         wanted = f"{percent(last.share)} % of its busiest hour's mail within {duration(last.within_s)}"
         if found is None:
-            return (
-                f"not even {last.limit:,} connections to {self.target.words()} keep {wanted}: "
-                f"{percent(last.in_time())} % is in time, and {self._why_late(last)}"
-            )
+            best = f"{percent(last.in_time())} % is in time, and {self._why_late(last)}"
+            if self.enough < last.limit:
+                best = f"from {counted(self.enough, 'connection')} on nothing improves; at best {best}"
+            return f"not even {last.limit:,} connections to {self.target.words()} keep {wanted}: {best}"
         erlang = "no limit does" if self.erlang_limit is None else f"{self.erlang_limit:,}"
         keep = "keeps" if found.limit == 1 else "keep"
         held = counted(found.limit, "connection")
@@ -353,7 +368,7 @@ def search(
 
     Every limit meets the same mail and the same peers. The largest limit goes first: what it uses at most bounds the
     answer, since a limit that is never reached changes nothing. Then bisection, which looks around Erlang C's answer
-    first.
+    first. Where even the largest does not do, bisection for the smallest that has as much mail in time.
 
     Parameters
     ----------
@@ -379,19 +394,30 @@ def search(
 
     busiest = int(destinations[np.argmax(counts[destinations])])
     offered = offered_load([world for world, _ in worlds], loads, busiest)
-    if keeps(MOST_CONNECTIONS):
-        low, high = 0, max(1, *(_peak_of_any(load) for load in tried[MOST_CONNECTIONS].loads))
+    kept = keeps(MOST_CONNECTIONS)
+    most = tried[MOST_CONNECTIONS]
+    high = max(1, *(_peak_of_any(load) for load in most.loads))
+    if kept:
         tried[high] = replace(tried.pop(MOST_CONNECTIONS), limit=high)
-        guess, step = _erlang_limit(offered, share, within_s) or high, 1
-        while high - low > 1:
-            middle = guess if low < guess < high else (low + high) // 2
-            if keeps(middle):
-                high, guess = middle, middle - step
-            else:
-                low, guess = middle, middle + step
-            step *= 2
-    target = Target(name, destinations, max(_policy_limit(world, destinations) for world, _ in worlds))
+        _bisect(keeps, high, _erlang_limit(offered, share, within_s))
+    elif most.judged:
+        enough = _bisect(lambda limit: keeps(limit) or tried[limit].in_time() >= most.in_time() - _ALIKE, high)
+        tried.setdefault(enough, replace(most, limit=enough))
+    limits = np.concatenate([_policy_limits(world, destinations) for world, _ in worlds])
+    target = Target(name, destinations, int(limits.min()), int(limits.max()))
     return Search(target, tuple(tried[n] for n in sorted(tried)), offered)
+
+
+def _bisect(does: Callable[[int], bool], high: int, guess: int | None = None) -> int:
+    """Return the smallest limit that does, where ``high`` is known to; look around a guess first, if there is one."""
+    low, step, near = 0, 1, guess
+    while high - low > 1:
+        middle = near if near is not None and low < near < high else (low + high) // 2
+        found = does(middle)
+        low, high = (low, middle) if found else (middle, high)
+        near = None if guess is None else middle - step if found else middle + step
+        step *= 2
+    return high
 
 
 def _peak_of_any(load: RunLoad) -> int:
@@ -402,6 +428,6 @@ def _peak_of_any(load: RunLoad) -> int:
     return max(steps(opened, closed).peak()[0] for opened, closed in parts)
 
 
-def _policy_limit(world: World, destinations: Int64) -> int:
+def _policy_limits(world: World, destinations: Int64) -> Int64:
     owner = np.repeat(np.arange(len(world.destinations.key)), np.diff(world.destinations.route_start))
-    return int(world.slots.connections[world.routes.slot[np.isin(owner, destinations)]].max())
+    return world.slots.connections[world.routes.slot[np.isin(owner, destinations)]]

@@ -302,6 +302,14 @@ def test_check_fails_when_asked_to(tmp_path: Path, level: str | None, status: in
     assert run("check", str(path), *(() if level is None else ("--fail-on", level))).exit_code == status
 
 
+@pytest.mark.parametrize("line", ["table_tls on", "tabel_tls=off"])
+def test_check_fails_on_a_policy_line_that_was_dropped(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "mine.ini"
+    path.write_text(f"[DEFAULT]\ntable_tls = on\n[a.example]\n{line}\n")
+    assert run("check", str(path), "--fail-on", "warning").exit_code == 1
+    assert printed("check", str(path)).startswith("warning: line 4, [a.example]: policy-line-dropped")
+
+
 CAVEAT = (
     "Preferred - Verify and Required - Verify rest on an unmeasured figure: p_cn_ptr = 0 (share of certificates whose "
     "CN is the PTR name) is assumed; 'tlssim modes' shows both ends."
@@ -340,8 +348,10 @@ def test_check_says_that_its_population_is_drawn(tmp_path: Path) -> None:
     assert document("check", str(table))["caveats"] == []
 
 
-def test_check_ends_each_sentence_once() -> None:
-    assert "Did you mean 'table_tls'?\n" in printed("check", TABLE, "--profiles", PROFILES)
+def test_check_ends_each_sentence_once(tmp_path: Path) -> None:
+    path = tmp_path / "d.ini"
+    path.write_text("[DEFAULT]\ntabel_tls = on\n")
+    assert "Did you mean 'table_tls'?\n" in printed("check", str(path))
 
 
 def test_a_line_of_no_entry_is_told_without_one(tmp_path: Path) -> None:

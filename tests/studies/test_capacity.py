@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 import sim
 from sim.delivery.compile import compile_world
@@ -116,8 +117,30 @@ def test_where_mail_waits_for_timers_the_answer_says_so() -> None:
     )
     assert "100 % of the late mail was deferred" in result.sentence()
     assert "waits for timers, not for connections" in result.sentence()
-    assert result.concurrency()["limit"].tolist() == [1_000]
     assert not result.concurrency()["kept"].any()
+
+
+def test_where_no_limit_does_the_smallest_that_does_as_well_is_told() -> None:
+    """A twelfth of the mail takes longer by itself; the shares are held to runs of their own."""
+    asked = capacity(scenario(), replications=2, seed=4, percentile=0.99, within_s=WITHIN_S, jobs=1)
+    found = asked.search
+    assert found is not None
+    assert found.found is None
+    best, enough, hour = found.tried[-1].in_time(), found.enough, found.tried[0].hour
+    assert found.tried[-1].limit == 1_000
+    assert best == in_time(1_000, "busy.example", hour)
+    assert in_time(enough, "busy.example", hour) >= best - 0.001 > in_time(enough - 1, "busy.example", hour)
+    assert f": from {enough} connections on nothing improves; at best {best * 100:.0f} % is in time" in asked.sentence()
+    assert {enough - 1, enough, 1_000} <= set(asked.concurrency()["limit"])
+
+
+def test_the_limits_of_a_policy_are_told_as_a_range_over_the_domains() -> None:
+    policy = DestinationControls(entries=(Entry(domain="calm.example", max_host_concurrency=100),))
+    asked = scenario(policy=policy, population=Population.custom([s | {"messages": 240} for s in SPECS[:2]]))
+    one, both = (capacity(asked, replications=1, find_concurrency=n, jobs=1).search for n in ("calm.example", "big"))
+    assert one is not None
+    assert both is not None
+    assert (one.target.allowed(), both.target.allowed()) == ("100", "100 to 500")
 
 
 def one_peer(accept_s: float, per_day: float, **others: Any) -> CapacityResult:
@@ -383,6 +406,15 @@ def test_the_sentence_tells_the_peaks_and_the_limit() -> None:
         in told
     )
     assert f"(Erlang C says {result.search.erlang_limit})" in told
+
+
+def test_the_title_of_the_chart_says_whose_peaks_it_tells() -> None:
+    """The text tells means, the chart the first replication."""
+    figure, drawn = made().figure(), {m.name: m.value for m in made().loads[0].measures()}
+    words = " ".join(" ".join(text.get_text() for text in figure.findobj(Text)).split())
+    told = f"At its busiest, in the run drawn, the gateway holds {drawn['connections_peak']:,.0f} connections"
+    assert told in words
+    assert "The first of 2 replications is drawn" in words
 
 
 def test_files_are_written_together_and_repeat(tmp_path: Path) -> None:

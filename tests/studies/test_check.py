@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from sim.formats.destination_controls import Policy
 from sim.policy.destinations import DestinationControls, Entry
 from sim.policy.retry import BounceProfile, Growth
 from sim.studies.check import NO_MAIL, NO_POPULATION, CheckResult, check
-from sim.studies.check_table import retries_within, retry_time_s, suffixes_of
+from sim.studies.check_table import DROPPED, retries_within, retry_time_s, suffixes_of
 from sim.terms import Setting
 from sim.world.population import Population
 from sim.world.workload import Workload
@@ -141,9 +142,50 @@ def test_what_is_read_and_not_used_is_told() -> None:
     assert told["unknown-key"].severity == told["line-not-used"].severity == "note"
     assert [(f.line, f.entry) for f in of_text(text).findings if f.finding == "unknown-key"] == [
         (11, "DEFAULT"),
-        (15, "a.example"),
     ]
-    assert any("Did you mean 'dane_option'?" in f.what for f in of_text(text).findings)
+    assert (told[DROPPED].line, told[DROPPED].entry) == (15, "a.example")
+    assert "Did you mean 'dane_option'?" in told[DROPPED].what
+
+
+@pytest.mark.parametrize("line", ["table_tls on", "tabel_tls=off", "TABLE-TLS: off", "max_concurrency = 4"])
+@pytest.mark.parametrize("at_the_top", [False, True])
+def test_a_dropped_line_that_looks_like_a_rule_is_a_warning_and_comes_first(line: str, at_the_top: bool) -> None:
+    off = ON.replace("= on", "= off") + "[a.example]\ntable_tls = require\n"
+    first, second, *_ = of_text(f"{line}\n{off}" if at_the_top else f"{off}{line}\n").findings
+    assert (first.severity, first.finding) == ("warning", DROPPED)
+    assert first.what.startswith(f"{line}: ")
+    assert second.finding == "default-sends-in-clear"
+
+
+@pytest.mark.parametrize("line", ["mta_sts = enforce", "x_owner = us", "no pair", "tls = on"])
+def test_a_line_that_is_near_to_no_key_is_a_note_without_a_guess(line: str) -> None:
+    (finding,) = of_text(f"{ON}[a.example]\ntable_tls = require\n{line}\n").findings
+    assert finding.severity == "note"
+    assert "Did you mean" not in finding.what
+    assert "spelling" not in finding.todo
+
+
+def test_a_slip_in_the_bounce_profiles_is_a_warning_too(tmp_path: Path) -> None:
+    path = tmp_path / "b.toml"
+    path.write_text("[Default]\nmax_retires = 3\ncolour = 1\n")
+    told = {f.what.split(" = ")[0]: f.finding for f in of_text(ON, profiles=path).findings}
+    assert (told["max_retires"], told["colour"]) == (DROPPED, "unknown-key")
+
+
+def test_what_is_drawn_is_worded_as_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("domain,messages\n" + "".join(f"d{i}.example.net,900000\n" for i in range(60)))
+    text = f"{ON.replace('= on', '= require_verify')}[.net]\nmax_host_concurrency = 1\n{LIMITS}"
+    for population, whose in (
+        (Population.read_csv(path, seed=3), "as drawn from 2020s-web, seed 3, "),
+        (Population.preset("2020s-web", domains=300), "as drawn from 2020s-web, seed 1, "),
+    ):
+        found = check(Policy.parse(text), population=population, workload=Workload(messages_per_day=1e8)).findings
+        of_peers = [f for f in found if "certificate" in f.what or "TLS: " in f.what or "connections at" in f.what]
+        assert len({f.finding for f in of_peers}) >= 2
+        assert all(whose in f.what for f in of_peers)
+    made = met(text, {"domain": "a.example", **host(chain="expired")})
+    assert not any("as drawn" in f.what for f in made.findings)
 
 
 def test_entries_without_mail() -> None:
