@@ -100,7 +100,18 @@ def whatif(
     """
     check_jobs(jobs)
     plan = Plan.of(scenario, replications, precision, vary, seed, most)
-    change = _Change(set or {}, policy, minimum_tls, sender, to)
+    return _answer(scenario, _Change(set or {}, policy, minimum_tls, sender, to), plan, cn_is_ptr, jobs, progress)
+
+
+def _answer(
+    scenario: Scenario,
+    change: _Change,
+    plan: Plan,
+    cn_is_ptr: bool | None,
+    jobs: int | None,
+    progress: RunsProgress | None,
+) -> WhatIfResult:
+    """Run the pairs, and as many at the other end of the unmeasured figure where the answer rests on it."""
     after = change.applied(scenario)
     runs = _Pairs(scenario, after, plan, jobs, progress, change.concerns_all, cn_is_ptr)
     found = replicate(plan, runs, fate_differences)
