@@ -114,7 +114,7 @@ asked_population_options = several(
     number_option("--seed", 0, 2**63 - 1, "Seed of the drawing, beside --population or --csv.  [default: 1]"),
 )
 scenario_argument = click.argument("scenario", required=False, metavar="[SCENARIO.toml]")
-policy_option = click.option("--policy", metavar="FILE", help="Destination Controls.  [default: as shipped]")
+policy_option = click.option("--policy", metavar="FILE", help="Destination Controls.  [default: TLS No]")
 mail_options = several(
     number_option(
         "--messages",
