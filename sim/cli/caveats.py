@@ -27,12 +27,11 @@ def verify_caveats(population: Population, settings: Collection[str]) -> list[st
     resting = (Setting.PREFERRED_VERIFY.label, Setting.REQUIRED_VERIFY.label)
     if population.drawn_by is None or not set(resting) & set(settings):
         return []
-    account = population.account
-    rows = account[(account["parameter"] == _PARAMETER) & (account["role"] == "input")].to_dict("records")
-    if rows and rows[0]["status"] == "measured":
+    figure = population.figure(_PARAMETER)
+    if figure is not None and figure["status"] == "measured":
         return []
-    figure = f"{_PARAMETER} = {rows[0]['value']:g} ({_ABOUT}) is {rows[0]['status']}" if rows else _ABOUT
-    return [f"{' and '.join(resting)} rest on an unmeasured figure: {figure}; 'tlssim modes' shows both ends."]
+    told = _ABOUT if figure is None else f"{_PARAMETER} = {figure['value']:g} ({_ABOUT}) is {figure['status']}"
+    return [f"{' and '.join(resting)} rest on an unmeasured figure: {told}; 'tlssim modes' shows both ends."]
 
 
 def row_caveats(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -11,13 +11,13 @@ from sim.cli.modes import told
 from sim.cli.options import one_of, out_option
 from sim.cli.output import Output
 from sim.cli.text import say
-from sim.scenario import SENDERS
+from sim.errors import ScenarioError, complaint
 
 FORMATS = ("text", "markdown", "csv")
 
 
 @click.command("table", short_help="A sender's decision tables, as text, Markdown, CSV or drawn.")
-@click.argument("sender", required=False, metavar="[SENDER]", callback=one_of(*SENDERS))
+@click.argument("sender", required=False, metavar="[SENDER]")
 @click.option(
     "--format", "form", metavar="FORMAT", callback=one_of(*FORMATS), help="text, markdown or csv.  [default: text]"
 )
@@ -30,8 +30,11 @@ def table_command(sender: str | None, form: str | None, out: str | None) -> None
     forms and a picture are written.
     """
     from sim.policy.profiles.esa import matrix, tables, unsettled
+    from sim.scenario import SENDERS
 
     name = sender or SENDERS[0]
+    if name not in SENDERS:
+        raise ScenarioError(complaint("sender", name, SENDERS))
     text = tables().text([(seen, demand) for seen, demand, _ in unsettled()]) + "\n?: no source settles the cell.\n"
     with Output(out) as output:
         texts = {"text": text, "markdown": markdown(*matrix()), "csv": csv_text()}

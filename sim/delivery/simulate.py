@@ -86,17 +86,23 @@ def _rare_collections() -> Iterator[None]:
 
 def describe(scenario: Scenario, world: World) -> dict[str, Any]:
     """Return what a result says of where it came from: hashes, population, horizon, timeline, version."""
-    population = scenario.population
-    return {
+    return origin(scenario) | {
         "policy_hash": scenario.policy.hash,
-        "population_hash": population.hash,
         "world_hash": world.hash,
-        "population": population.name,
-        "population_seed": population.seed,
-        "weighting": population.weighting,
         "sender": scenario.sender,
-        "days": scenario.days,
         "until_s": scenario.until_s,
         "timeline": [event.row() for event in scenario.timeline],
+    }
+
+
+def origin(scenario: Scenario) -> dict[str, Any]:
+    """Return what every result says of where it came from: population, days, version."""
+    population = scenario.population
+    return {
+        "population": population.name,
+        "population_seed": population.seed,
+        "population_hash": population.hash,
+        "weighting": population.weighting,
+        "days": scenario.days,
         "version": __version__,
     }

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sim.about import __version__
 from sim.delivery.compile import compile_world
+from sim.delivery.simulate import origin
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
@@ -104,18 +104,12 @@ def capacity(
 
 
 def _described(scenario: Scenario, worlds: Sequence[World]) -> dict[str, Any]:
-    return {
-        "population": scenario.population.name,
-        "population_seed": scenario.population.seed,
-        "population_hash": scenario.population.hash,
-        "weighting": scenario.population.weighting,
+    return origin(scenario) | {
         "domains": len(scenario.population.domains),
-        "days": scenario.days,
         "until_s": scenario.until_s,
         "policy_hash": scenario.policy.hash,
         "world_hashes": [world.hash for world in worlds],
         "sender": scenario.sender,
-        "version": __version__,
     }
 
 

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.about import __version__
 from sim.delivery.analytic import ENDS
 from sim.delivery.compile import compile_world
 from sim.delivery.expected import expected as expected_passes
+from sim.delivery.simulate import origin
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
 from sim.results import findings
@@ -20,7 +20,7 @@ from sim.results.intervals import OrderInterval, order_statistic_interval, predi
 from sim.results.tables import DELAYS, fates_frame
 from sim.scenario import Scenario
 from sim.studies.replications import MOST, Plan, Replicated, replicate, told_precision
-from sim.studies.runs import Job, RunsProgress, check_jobs, run_all
+from sim.studies.runs import Job, RunsProgress, check_jobs, counted_on, run_all
 from sim.terms import Fate, Setting, Vary
 from sim.world.population import Population
 
@@ -117,18 +117,13 @@ def modes(
 
 def _record(scenario: Scenario, found: Replicated[Totals], hashes: list[str]) -> dict[str, Any]:
     """Return what was run, and how precise it is where a precision was wanted."""
-    meta = found.meta() | {
-        "population": scenario.population.name,
-        "population_seed": scenario.population.seed,
-        "population_hash": scenario.population.hash,
-        "weighting": scenario.population.weighting,
+    meta = found.meta() | origin(scenario)
+    meta |= {
         "domains": len(scenario.population.domains),
-        "days": scenario.days,
         "timeline": [event.row() for event in scenario.with_setting(Setting.NO).timeline],
         "policy_hash": scenario.policy.hash,
         "world_hashes": hashes,
         "sender": scenario.sender,
-        "version": __version__,
     }
     if scenario.population.evidence is not None:
         meta["population_evidence"] = scenario.population.evidence
@@ -148,13 +143,8 @@ class _Runs:
     def __call__(self, numbers: Sequence[int]) -> list[Totals]:
         """Return the totals of each replication, by case in `_RUN_ORDER`."""
         before, count, cases = len(self.hashes), len(numbers) * len(CASES), len(CASES)
-        told = self.progress
-
-        def tell(done: int, of: int) -> None:
-            if told is not None:
-                told(before + done, before + of)
-
-        totals = run_all(self._jobs(numbers), count, workers=self.workers, progress=tell)
+        progress = counted_on(self.progress, before)
+        totals = run_all(self._jobs(numbers), count, workers=self.workers, progress=progress)
         return [tuple(totals[i : i + cases]) for i in range(0, count, cases)]
 
     def _jobs(self, numbers: Sequence[int]) -> Iterator[Job]:

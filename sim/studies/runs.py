@@ -53,6 +53,11 @@ def check_jobs(jobs: object) -> None:
         raise ScenarioError(complaint("jobs", jobs, "1 or more"))
 
 
+def counted_on(progress: RunsProgress | None, before: int) -> RunsProgress | None:
+    """Return the progress of a batch that comes after so many runs; None where nobody listens."""
+    return None if progress is None else lambda done, of: progress(before + done, before + of)
+
+
 def run_all(
     jobs: Iterable[Job], count: int, *, workers: int | None = None, progress: RunsProgress | None = None
 ) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.about import __version__
 from sim.delivery.compile import compile_world
+from sim.delivery.simulate import origin
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.policy.destinations import DEFAULT, EVERYTHING, DestinationControls, canonical_domain, pattern_name
@@ -19,7 +19,7 @@ from sim.policy.spellings import setting_of
 from sim.scenario import Scenario
 from sim.studies.parting import Pair, Parting, check_same_mail, part
 from sim.studies.replications import MOST, Plan, replicate
-from sim.studies.runs import RunsProgress, check_jobs, each
+from sim.studies.runs import RunsProgress, check_jobs, counted_on, each
 from sim.studies.whatif_ends import at_end, other_end, rests_on_ptr
 from sim.studies.whatif_result import WhatIfResult
 from sim.terms import Setting, TlsVersion, Vary
@@ -251,24 +251,14 @@ class _Pairs:
 
     def __call__(self, numbers: range) -> list[Parting]:
         """Compare the runs of these replications."""
-        told = self.progress
-
-        def tell(done: int, of: int) -> None:
-            if told is not None:
-                told(self.done_before + numbers.start + done, self.done_before + numbers.start + of)
-
-        return each(part, self._jobs(numbers), len(numbers), workers=self.workers, progress=tell)
+        progress = counted_on(self.progress, self.done_before + numbers.start)
+        return each(part, self._jobs(numbers), len(numbers), workers=self.workers, progress=progress)
 
     def meta(self) -> dict[str, Any]:
         """Return what a result says of where it came from, once all pairs are made."""
-        population, after = self.before.population, self.after
-        return {
-            "population": population.name,
-            "population_seed": population.seed,
-            "population_hash": population.hash,
-            "weighting": population.weighting,
-            "domains": len(population.domains),
-            "days": self.before.days,
+        after = self.after
+        return origin(self.before) | {
+            "domains": len(self.before.population.domains),
             "until_s": self.before.until_s,
             "policy_hashes": [self.before.policy.hash, after.policy.hash],
             "world_hashes": self.hashes,
@@ -276,7 +266,6 @@ class _Pairs:
             "senders": [self.before.sender, after.sender],
             "tls_alert_on": _alerts(after.policy),
             "longest_wait_s": max(after.policy.host_retry.waits_s()),
-            "version": __version__,
         }
 
     def _jobs(self, numbers: range) -> Iterator[Pair]:

@@ -25,11 +25,8 @@ IF: Final = {
 
 def other_end(population: Population) -> bool | None:
     """Return the end of the figure at which the population is not; None where the figure is measured or not drawn."""
-    if population.drawn_by is None:
-        return None
-    account = population.account
-    status = account.loc[(account["parameter"] == _PARAMETER) & (account["role"] == "input"), "status"]
-    if len(status) and status.iloc[0] == "measured":
+    figure = population.figure(_PARAMETER)
+    if population.drawn_by is None or (figure is not None and figure["status"] == "measured"):
         return None
     every = with_cn_ptr(population).backends["cn_ptr"].equals(population.backends["cn_ptr"])
     return not (every and bool(population.backends["cn_ptr"].any()))

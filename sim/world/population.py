@@ -212,6 +212,11 @@ class Population:
             drawn_by=drawn_by,
         )
 
+    def figure(self, parameter: str) -> Mapping[str, Any] | None:
+        """Return the row of the account of a figure that was an input; None where there is none of that name."""
+        rows = self.account[(self.account["parameter"] == parameter) & (self.account["role"] == "input")]
+        return {str(name): value for name, value in rows.iloc[0].items()} if len(rows) else None
+
     def redrawn(self, seed: int, evidence: int | None = None) -> Population:
         """Return the population as another seed draws it; the same one where nothing was drawn.
 

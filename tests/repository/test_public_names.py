@@ -18,7 +18,7 @@ import pytest
 import sim
 from tests.repository.tree import ROOT
 
-HEAVY = {"matplotlib", "numba", "pandas", "pydantic", "rich", "scipy", "simpy"}
+HEAVY = {"numpy", "matplotlib", "numba", "pandas", "pydantic", "rich", "scipy", "simpy"}
 HELP = """
 import sys
 from sim.cli import main

@@ -6,8 +6,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -44,9 +43,8 @@ def test_what_rests_on_the_ptr_name_has_both_ends() -> None:
 def test_the_other_end_of_a_population_at_the_upper_end_is_the_lower_one() -> None:
     people = preset().population
     upper = with_cn_ptr(people)
-    at_upper = SimpleNamespace(drawn_by=people.drawn_by, account=people.account, backends=upper.backends)
-    at_upper.with_ = upper.with_
-    assert [other_end(p) for p in (people, upper, cast("Population", at_upper))] == [True, None, False]
+    at_upper = replace(upper, drawn_by=people.drawn_by)
+    assert [other_end(p) for p in (people, upper, at_upper)] == [True, None, False]
 
 
 def test_the_other_end_is_told_in_meta(tmp_path: Path) -> None:
