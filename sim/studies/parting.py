@@ -127,7 +127,8 @@ def check_same_mail(before: World, after: World) -> None:
 
 def part(pair: Pair) -> Parting:
     """Run both Worlds with the same chance and compare them message by message."""
-    (old, _), (new, connections) = (_rows(world, pair.seed) for world in (pair.before, pair.after))
+    old, _ = _rows_kept(pair.before, pair.seed)
+    new, connections = _rows(pair.after, pair.seed)
     destination = old["destination"]
     is_kind = kinds(old, new)
     counts = counts_of(old, new, is_kind)
@@ -162,6 +163,26 @@ def _open(old: Columns, new: Columns) -> Bools:
     waits = (new["fate"] == Fate.QUEUED) & (old["fate"] != Fate.BOUNCED)
     found: Bools = waits | ((old["fate"] == Fate.QUEUED) & (new["fate"] == Fate.BOUNCED))
     return found
+
+
+#: The last days before a change, while they are small: the next question asked of one needs no second run of it.
+_kept: dict[tuple[str, int], tuple[Columns, Ints]] = {}
+_KEPT_DAYS = 2
+_KEPT_MESSAGES = 100_000
+
+
+def _rows_kept(world: World, seed: int) -> tuple[Columns, Ints]:
+    key = world.hash, seed
+    if key not in _kept:
+        rows, connections = _rows(world, seed)
+        if len(rows["fate"]) > _KEPT_MESSAGES:
+            return rows, connections
+        while len(_kept) >= _KEPT_DAYS:
+            del _kept[next(iter(_kept))]
+        for array in (*rows.values(), connections):
+            array.flags.writeable = False
+        _kept[key] = rows, connections
+    return _kept[key]
 
 
 def _rows(world: World, seed: int) -> tuple[Columns, Ints]:

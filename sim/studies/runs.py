@@ -22,6 +22,8 @@ from sim.results.sinks import CountSink, RecordSink
 #: Called with (runs that are done, runs in all).
 RunsProgress = Callable[[int, int], None]
 Job = tuple[World, int]
+#: So long do workers stay for the next study: starting them anew costs more than many a study.
+IDLE_S = 5
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -109,10 +111,10 @@ def _in_processes(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> It
     from collections import deque
     from concurrent.futures import Future
 
-    from loky import ProcessPoolExecutor
+    from loky import get_reusable_executor
 
     with _signals_held():
-        pool = ProcessPoolExecutor(max_workers=workers, timeout=60, initializer=_let_terminate)
+        pool = get_reusable_executor(max_workers=workers, timeout=IDLE_S, initializer=_let_terminate)
     waiting: deque[Future[R]] = deque()
     try:
         for job in jobs:
@@ -124,8 +126,9 @@ def _in_processes(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> It
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:
+    except BaseException:
         pool.shutdown(wait=True, kill_workers=True)
+        raise
 
 
 @contextmanager
