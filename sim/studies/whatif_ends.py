@@ -57,4 +57,3 @@ def rests_on_ptr(old: World, new: World, *, changes_all: bool) -> bool:
 def _by_ptr(world: World) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = np.logical_or.reduce(np.isin(world.phases.setting, BY_PTR), axis=0)
     return found
-

@@ -18,12 +18,14 @@ import pytest
 from scipy.stats import binom
 
 from sim.delivery.compile import compile_world
-from sim.delivery.simulate import simulate
+from sim.delivery.simulate import run_world, simulate
+from sim.delivery.world import World
 from sim.errors import PolicyError, ScenarioError
 from sim.formats.destination_controls import Policy
 from sim.policy.destinations import DestinationControls, Entry
 from sim.policy.retry import BounceProfile, HostRetry
 from sim.scenario import Scenario
+from sim.studies import parting
 from sim.studies.parting import KINDS, MAIL, PAIRS, WAITING
 from sim.studies.runs import replication_seed
 from sim.studies.whatif import patterns_frame, whatif
@@ -252,6 +254,23 @@ def test_the_same_seed_gives_the_same_tables_in_one_process_and_in_two() -> None
     for name, frame in one.frames().items():
         pd.testing.assert_frame_equal(frame, two.frames()[name])
     assert one.meta == two.meta
+
+
+def test_the_day_before_a_change_is_run_once_and_answers_stay_what_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parting, "_kept", {})
+    worlds: list[str] = []
+
+    def counted(world: World, seed: int, sink: Any) -> dict[str, Any]:
+        worlds.append(world.hash)
+        return run_world(world, seed, sink)
+
+    monkeypatch.setattr(parting, "run_world", counted)
+    changes = [{"*": "required"}, {"*": "no"}, {"*": "required"}]
+    first, _, again = (
+        whatif(preset(), set=change, vary="chance", replications=1, jobs=1, seed=77) for change in changes
+    )
+    assert worlds.count(first.meta["world_hashes"][0][0]) == 1 and len(worlds) == 4
+    pd.testing.assert_frame_equal(first.measures(), again.measures())
 
 
 def test_what_varies() -> None:
