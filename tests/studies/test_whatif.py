@@ -269,7 +269,8 @@ def test_the_day_before_a_change_is_run_once_and_answers_stay_what_they_were(mon
     first, _, again = (
         whatif(preset(), set=change, vary="chance", replications=1, jobs=1, seed=77) for change in changes
     )
-    assert worlds.count(first.meta["world_hashes"][0][0]) == 1 and len(worlds) == 4
+    assert worlds.count(first.meta["world_hashes"][0][0]) == 1
+    assert len(worlds) == 4
     pd.testing.assert_frame_equal(first.measures(), again.measures())
 
 
