@@ -59,8 +59,9 @@ class Stage(Term):
     REFUSED_5XX = 8, "refused-5xx"
     LOST_BEFORE_220 = 9, "lost-before-220"
     HANDSHAKE_FAILED = 10, "handshake-failed"
-    LOST_IN_TLS = 11, "lost-in-tls"
-    TLS = 12, "tls"
+    HANDSHAKE_TIMEOUT = 11, "handshake-timeout"
+    LOST_IN_TLS = 12, "lost-in-tls"
+    TLS = 13, "tls"
 
 
 class Chain(Term):
@@ -85,11 +86,19 @@ class TlsVersion(Term):
 
 
 class NameRule(Term):
-    """Which names of a certificate count."""
+    """What has to hold of a certificate before a connection counts as verified."""
 
     NONE = 0, "none"
     VERIFY = 1, "verify"
     HOSTED = 2, "hosted"
+    HOSTNAME = 3, "hostname"
+    HOSTNAME_THREE_LABELS = 4, "hostname, wide wildcards do not count"
+    NEXTHOP = 5, "nexthop"
+    NEXTHOP_OR_BELOW = 6, "nexthop, dot-nexthop"
+    CHAIN_ONLY = 7, "chain only"
+    MTA_STS = 8, "mta-sts"
+    FINGERPRINT = 9, "fingerprint"
+    TLSA = 10, "tlsa"
 
 
 class Demand(Term):
@@ -100,6 +109,15 @@ class Demand(Term):
     ENCRYPT = 2, "encrypt"
     OPPORTUNISTIC_VERIFY = 3, "opportunistic-verify"
     VERIFY = 4, "verify"
+    DANE = 5, "dane"
+    MTA_STS = 6, "mta-sts"
+    HOLD_BOGUS = 7, "hold: bogus"
+    HOLD_NO_DANE = 8, "hold: no dane"
+    HOLD_UNLISTED = 9, "hold: unlisted"
+    OPPORTUNISTIC_NO_FALLBACK = 10, "opportunistic-no-fallback"
+    ENCRYPT_OR_BOUNCE = 11, "encrypt-or-bounce"
+    VERIFY_OR_BOUNCE = 12, "verify-or-bounce"
+    BOUNCE_NO_DANE = 13, "bounce: no dane"
 
 
 class Seen(Term):
@@ -115,11 +133,12 @@ class Seen(Term):
     REFUSED_5XX = 7, "refused 5xx"
     LOST_BEFORE_220 = 8, "lost before 220"
     HANDSHAKE_FAILED = 9, "handshake failed"
-    LOST_IN_TLS = 10, "lost in TLS"
-    UNTRUSTED = 11, "untrusted"
-    EXPIRED = 12, "expired"
-    MISMATCH = 13, "name mismatch"
-    VERIFIED = 14, "verified"
+    HANDSHAKE_TIMEOUT = 10, "handshake hangs"
+    LOST_IN_TLS = 11, "lost in TLS"
+    UNTRUSTED = 12, "untrusted"
+    EXPIRED = 13, "expired"
+    MISMATCH = 14, "name mismatch"
+    VERIFIED = 15, "verified"
 
 
 class Outcome(Term):
@@ -133,6 +152,7 @@ class Outcome(Term):
     RETRY = 5, "retry later"
     BOUNCE_MESSAGE = 6, "bounce message"
     BOUNCE_ALL = 7, "bounce all"
+    BOUNCE_NOW = 8, "bounce now"
 
 
 class Reason(Term):
@@ -209,6 +229,14 @@ class Dns(Term):
     OK = 0, "ok"
     NXDOMAIN = 1, "nxdomain"
     NULL_MX = 2, "null-mx"
+
+
+class DaneOption(Term):
+    """How a sender is told to use DANE for a destination, where that is an option beside its TLS setting."""
+
+    NONE = 0, "none"
+    OPPORTUNISTIC = 1, "opportunistic"
+    MANDATORY = 2, "mandatory"
 
 
 class Dnssec(Term):

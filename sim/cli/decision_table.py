@@ -57,20 +57,20 @@ def csv_text() -> str:
     import pandas as pd
 
     from sim.policy.profiles.esa import tables, unsettled
-    from sim.terms import Demand, NameRule, Outcome, Reason, Seen, Setting
+    from sim.terms import Outcome, Reason, Seen, Setting
 
     built = tables()
     marks = {(seen, demand): switches for seen, demand, switches in unsettled()}
     rows: list[dict[str, Any]] = []
     for seen in Seen:
         for setting in Setting:
-            demand = Demand(int(built.demand[setting]))
+            demand, rule = built.plain(setting)
             rows.append(
                 {
                     "seen": seen.label,
                     "setting": setting.label,
                     "demand": demand.label,
-                    "name_rule": NameRule(int(built.rule[setting])).label,
+                    "name_rule": rule.label,
                     "outcome": Outcome(int(built.outcome[demand, seen, 0])).label,
                     "reason": Reason(int(built.reason[demand, seen])).label,
                     "settled": (seen, demand) not in marks,

@@ -58,10 +58,11 @@ def pass_probabilities(
     evidence = _Evidence(scenario, tables)
     down = scenario.population.hosts["outage_share"].to_numpy(dtype=np.float64)[routes["host"].to_numpy()]
     down = down if outages else np.zeros_like(down)
-    seen = {rule: evidence.seen(rule, tables) for rule in {NameRule(int(tables.rule[s])) for s in settings}}
+    seen = {rule: evidence.seen(rule, tables) for rule in {tables.plain(s)[1] for s in settings}}
     on_route = np.empty((len(settings), len(_STEPS), len(domain)))
     for row, s in zip(on_route, settings, strict=True):
-        _route_steps(row, seen[NameRule(int(tables.rule[s]))], down, int(tables.demand[s]), tables)
+        demand, rule = tables.plain(s)
+        _route_steps(row, seen[rule], down, demand, tables)
     end = np.zeros((len(settings), len(ENDS), len(scenario.population.domains)))
     for rows, orders in _route_orders(domain, preference, end.shape[2]):
         end[:, :, rows] = sum(_over_hosts(on_route, order) for order in orders) / len(orders)
@@ -179,7 +180,7 @@ def _with_dns(scenario: Scenario, end: Float, tables: Tables, settings: Sequence
     gone = domains["dns"].to_numpy() != Dns.OK
     end[:, :, gone] = 0.0
     for i, setting in enumerate(settings):
-        permanent = int(tables.outcome[tables.demand[setting], Seen.DNS_PERMANENT, 0])
+        permanent = int(tables.outcome[tables.plain(setting)[0], Seen.DNS_PERMANENT, 0])
         end[i, _BOUNCED if permanent == Outcome.BOUNCE_ALL else _DEFERRED, gone] = 1 - temporary[gone]
     end[:, _DEFERRED] += temporary
     return end

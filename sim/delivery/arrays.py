@@ -22,6 +22,7 @@ RATE_COLUMNS = (
     "refused_5xx_rate",
     "lost_before_220_rate",
     "handshake_failed_rate",
+    "handshake_timeout_rate",
     "lost_in_tls_rate",
 )
 

@@ -20,7 +20,7 @@ from sim.delivery.arrays import (
 )
 from sim.delivery.rules import HOUR_TICKS, HOUR_US, MOST_TICKS
 from sim.errors import ScenarioError, WorkloadError
-from sim.policy.decide import Tables
+from sim.policy.decide import PLAIN, Tables
 from sim.policy.identity import rule_holds
 from sim.scenario import Scenario
 from sim.terms import NameRule, Stage
@@ -77,7 +77,7 @@ def _seen_tls(scenario: Scenario, phase: Phase, tables: Tables, settings: Int64,
     routes, backends = phase.population.routes, phase.population.backends
     route, backend, _ = pool_members(phase.population, backend_start)
     names = names_on_routes(phase.population, route, backend)
-    rule = tables.rule[settings[routes["domain"].to_numpy()[route]]]
+    rule = tables.rule[(slice(None), *PLAIN)][settings[routes["domain"].to_numpy()[route]]]
     holds = np.zeros(len(route), dtype=bool)
     for name_rule in NameRule:
         wanted = rule == name_rule

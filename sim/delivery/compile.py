@@ -15,6 +15,7 @@ from sim.delivery.draws import name_key
 from sim.delivery.quantiles import MOST_RECIPIENTS, count_thresholds, quantile_table, unit_table
 from sim.delivery.rules import HOUR_TICKS
 from sim.errors import PolicyError, ScenarioError, WorkloadError
+from sim.policy.decide import PLAIN
 from sim.policy.decide import Tables as PolicyTables
 from sim.policy.destinations import Entry
 from sim.policy.profiles import esa
@@ -248,7 +249,7 @@ def _backends(backends: pd.DataFrame, backend_start: Int64) -> w.Backends:
 def _rules(scenario: Scenario, tables: PolicyTables) -> w.Rules:
     switches = scenario.delivery
     return w.Rules(
-        demand=codes(tables.demand),
+        demand=codes(tables.demand[(slice(None), *PLAIN)]),
         seen_at=codes(tables.seen[:, 1, 0, 0]),
         outcome=codes(tables.outcome[:, :, 0]),
         reason=codes(tables.reason),

@@ -240,7 +240,7 @@ class Reference:
         start, stop = lists.backend_start[host], lists.backend_start[host + 1]
         backend = rules.first_above(lists.chosen, start, stop - 1, pool_word)
         stages = phase.stage[backend]
-        stage = _TLS if stage_word >= stages[-1] else _UNREACHABLE + rules.first_above(stages, 0, 8, stage_word)
+        stage = _TLS if stage_word >= stages[-1] else _UNREACHABLE + rules.first_above(stages, 0, 9, stage_word)
         if self._outages.has[host] and self._outages.covers(host, begins_us):
             stage = _UNREACHABLE
         elif stage > _NOT_OFFERED and phase.stripped[route]:

@@ -48,7 +48,7 @@ _TOP = (1 << 32) - 1
 _CLEAR = int(Demand.CLEAR)
 _UNREACHABLE, _NOT_OFFERED, _TLS = int(Stage.UNREACHABLE), int(Stage.NOT_OFFERED), int(Stage.TLS)
 _GREETING_5XX, _LOST_BEFORE_220 = int(Stage.GREETING_5XX), int(Stage.LOST_BEFORE_220)
-_HANDSHAKE_FAILED = int(Stage.HANDSHAKE_FAILED)
+_HANDSHAKE_TIMEOUT = int(Stage.HANDSHAKE_TIMEOUT)
 
 
 def scaled(value: int, factor: int, bits: int) -> int:
@@ -145,7 +145,7 @@ def opening_us(demand: int, stage: int, rtt_us: int, handshake_round_trips: int,
         return max(1, 3 * rtt_us)
     if stage <= _LOST_BEFORE_220:
         return max(1, 4 * rtt_us)
-    if stage == _HANDSHAKE_FAILED:
+    if stage <= _HANDSHAKE_TIMEOUT:
         return max(1, (4 + handshake_round_trips) * rtt_us)
     return max(1, (5 + handshake_round_trips) * rtt_us)
 

@@ -1,6 +1,7 @@
 """The policy core: three tables and one look-up. No draws, no clock; nothing else decides.
 
-1. A TLS setting makes a **demand** and names the certificate rule that goes with it.
+1. A TLS setting, with what the receiver publishes (DANE, MTA-STS), makes a **demand** and names the rule a certificate
+   has to satisfy.
 2. Raw evidence of a connection is sorted into about a dozen classes of what was **seen**.
 3. Demand and class give the **outcome**: deliver in clear, encrypted or verified, or the next step and its reason.
 
@@ -9,21 +10,23 @@ Each sender's tables are in `sim.policy.profiles`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim.errors import PolicyError, complaint
-from sim.policy.text_tables import Codes, evidence_text, format_table, grid_text
-from sim.terms import Chain, Demand, NameRule, Outcome, Reason, Seen, Setting, Stage, Term
+from sim.policy.text_tables import DEMAND_AXES, Codes, demands_text, evidence_text, grid_text
+from sim.terms import Chain, Dane, DaneOption, Demand, MtaSts, NameRule, Outcome, Reason, Seen, Setting, Stage, Term
 
+_CASES = tuple(len(labels) for _, labels in DEMAND_AXES)
 _SHAPES: dict[str, tuple[tuple[int, ...], type[Term]]] = {
-    "demand": ((len(Setting),), Demand),
-    "rule": ((len(Setting),), NameRule),
+    "demand": (_CASES, Demand),
+    "rule": (_CASES, NameRule),
     "seen": ((len(Stage), 2, len(Chain), 2), Seen),
     "outcome": ((len(Demand), len(Seen), 2), Outcome),
     "reason": ((len(Demand), len(Seen)), Reason),
@@ -42,7 +45,21 @@ _PROTECTION = {
     Outcome.RETRY: 3,
     Outcome.BOUNCE_MESSAGE: 3,
     Outcome.BOUNCE_ALL: 3,
+    Outcome.BOUNCE_NOW: 3,
 }
+#: What happens to an MX host that may not be used at all: nothing is asked of it.
+NOT_USED: Mapping[Demand, Outcome] = MappingProxyType(
+    {
+        Demand.HOLD_BOGUS: Outcome.NEXT_HOST,
+        Demand.HOLD_NO_DANE: Outcome.NEXT_HOST,
+        Demand.HOLD_UNLISTED: Outcome.NEXT_HOST,
+        Demand.BOUNCE_NO_DANE: Outcome.BOUNCE_NOW,
+    }
+)
+#: Rules that take the place of the chain: it is as good as trusted where they are asked.
+REPLACES_CHAIN = (int(NameRule.FINGERPRINT), int(NameRule.TLSA))
+#: A receiver that publishes neither DANE nor an MTA-STS policy, to a sender that is not told to use DANE.
+PLAIN = (int(DaneOption.NONE), int(Dane.NONE), int(MtaSts.NONE), 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +68,11 @@ class Tables:
 
     Attributes
     ----------
-    demand : codes of `Demand`, shape (settings,).
-    rule : codes of `NameRule`, shape (settings,).
+    settings : the sender's TLS settings, under its own names.
+    demand : codes of `Demand`, shape (settings, DANE options, DANE states, MTA-STS modes, 2 MX host is listed).
+    rule : codes of `NameRule`, of the same shape.
     seen : codes of `Seen`, shape (stages, 2 TLS version at least the sender's minimum, chains, 2 name rule holds).
-    outcome : codes of `Outcome`, shape (demands, seen, 2 message is aged).
+    outcome : codes of `Outcome`, shape (demands, seen, 2 message is aged); of demands nobody makes, no meaning.
     reason : codes of `Reason`, shape (demands, seen); ``NONE`` where mail is delivered.
 
     Raises
@@ -68,10 +86,12 @@ class Tables:
     seen: Codes
     outcome: Codes
     reason: Codes
+    settings: type[Term] = Setting
 
     def __post_init__(self) -> None:
-        for name, (shape, terms) in _SHAPES.items():
+        for name, (rest, terms) in _SHAPES.items():
             given = np.asarray(getattr(self, name))
+            shape = (len(self.settings), *rest) if name in ("demand", "rule") else rest
             if given.shape != shape:
                 raise PolicyError(complaint(f"shape of table {name}", given.shape, str(shape)))
             table = _codes(f"table {name}", given, len(terms), terms).copy()
@@ -79,14 +99,41 @@ class Tables:
             object.__setattr__(self, name, table)
 
     @cached_property
+    def demands(self) -> tuple[Demand, ...]:
+        """The demands this sender makes in any case: the columns of its outcome table."""
+        return tuple(Demand(int(code)) for code in np.unique(self.demand))
+
+    @cached_property
     def combined(self) -> Codes:
-        """The three tables as one: codes of `Outcome`, axes as the arguments of `decide`, then aged.
+        """The three tables as one, for receivers that publish nothing: codes of `Outcome`, then aged.
 
         Shape (settings, stages, 2, chains, 2, 2). Flat, it is the table that `decide` gathers from.
         """
-        table: Codes = np.ascontiguousarray(self.outcome[self.demand[:, None, None, None, None], self.seen[None]])
+        return self._by(self.demand[(slice(None), *PLAIN)])
+
+    @cached_property
+    def combined_by_demand(self) -> Codes:
+        """Evidence and outcome as one table, shape (demands, stages, 2, chains, 2, 2)."""
+        return self._by(np.arange(len(Demand)))
+
+    @cached_property
+    def rule_may_replace_chain(self) -> bool:
+        """Whether a rule looks at no chain although the receiver publishes nothing: a fingerprint."""
+        return bool(np.isin(self.rule[(slice(None), *PLAIN)], REPLACES_CHAIN).any())
+
+    def _by(self, demand: NDArray[np.integer]) -> Codes:
+        table: Codes = np.ascontiguousarray(self.outcome[demand[:, None, None, None, None], self.seen[None]])
         table.setflags(write=False)
         return table
+
+    def plain(self, setting: int) -> tuple[Demand, NameRule]:
+        """Return what a setting asks of a receiver that publishes neither DANE nor an MTA-STS policy."""
+        return self.asks(setting, *PLAIN)
+
+    def asks(self, setting: int, option: int, dane: int, mta_sts: int, listed: int) -> tuple[Demand, NameRule]:
+        """Return demand and name rule of a setting in one case; codes as in `demand`."""
+        case = (setting, option, dane, mta_sts, listed)
+        return Demand(int(self.demand[case])), NameRule(int(self.rule[case]))
 
     @property
     def hash(self) -> str:
@@ -99,23 +146,20 @@ class Tables:
         Where no outcome depends on the age of the message, the outcome is printed once. Outcomes of the cells given as
         unsettled end in ``?``.
         """
-        demands = [[s.label, Demand(int(d)).label, NameRule(int(r)).label] for s, d, r in self._rows()]
         parts = [
-            "1. What a setting demands\n\n" + format_table(["TLS setting", "demand", "name rule"], demands),
+            "1. What a setting demands\n\n" + demands_text(self.demand, self.rule, self.settings),
             "2. What is seen of a connection\n\n" + evidence_text(self.seen),
         ]
+        columns = [demand for demand in self.demands if demand not in NOT_USED]
         ages = ("", "") if (self.outcome[..., 0] == self.outcome[..., 1]).all() else (" (young)", " (aged)")
         for aged in range(2 if ages[0] else 1):
             by_seen = self.outcome[..., aged].T
             title = f"3. What it comes to{ages[aged]}\n\n"
-            grid = grid_text("seen", by_seen, rows=Seen, columns=Demand, cells=Outcome, unsettled=unsettled)
+            grid = grid_text("seen", by_seen, rows=Seen, columns=columns, cells=Outcome, unsettled=unsettled)
             parts.append(title + grid)
-        reasons = grid_text("seen", self.reason.T, rows=Seen, columns=Demand, cells=Reason)
+        reasons = grid_text("seen", self.reason.T, rows=Seen, columns=columns, cells=Reason)
         parts.append("4. The reason given when mail does not flow\n\n" + reasons)
         return "\n".join(parts)
-
-    def _rows(self) -> list[tuple[Setting, int, int]]:
-        return [(s, int(self.demand[s]), int(self.rule[s])) for s in Setting]
 
 
 def decide(
@@ -126,19 +170,30 @@ def decide(
     rule_holds: ArrayLike,
     tables: Tables,
     aged: ArrayLike = 0,
+    *,
+    dane_option: ArrayLike = DaneOption.NONE,
+    dane: ArrayLike = Dane.NONE,
+    mta_sts: ArrayLike = MtaSts.NONE,
+    mx_listed: ArrayLike = 1,
 ) -> Codes:
     """Outcome of one connection per row. A look-up: no draws, no clock.
 
     Parameters
     ----------
-    setting : codes of `Setting`, shape (n,) or any shape that broadcasts with the others. Arrays of uint8 (or bool
-        for the yes-or-no columns) are used as they are; other whole numbers are converted.
+    setting : codes of the sender's settings (``tables.settings``), shape (n,) or any shape that broadcasts with the
+        others. Arrays of uint8 (or bool for the yes-or-no columns) are used as they are; other whole numbers are
+        converted.
     stage : codes of `Stage`.
     version_ok : whether the peer's TLS version is at least the sender's minimum.
     chain : codes of `Chain`.
-    rule_holds : whether the name rule *of the setting* holds for the certificate (`sim.policy.identity`).
+    rule_holds : whether the name rule *of the demand* holds for the certificate (`sim.policy.identity`). Rules that
+        look at no chain (TLSA records, fingerprints) take the place of ``chain`` too.
     tables : the sender's tables.
     aged : whether the message is aged, for senders that have such a rule.
+    dane_option : codes of `DaneOption`: how the sender is told to use DANE.
+    dane : codes of `Dane`: the MX host's TLSA records.
+    mta_sts : codes of `MtaSts`: the mode of the domain's policy.
+    mx_listed : whether that policy lists the MX host.
 
     Returns
     -------
@@ -161,17 +216,31 @@ def decide(
     -----
     Sources: those of the tables; RFC 3207 section 4 for the replies to STARTTLS (220, 454, 501).
     """
-    columns = [
-        _codes("setting", setting, len(Setting), Setting),
+    evidence = [
         _codes("stage", stage, len(Stage), Stage),
         _codes("version_ok", version_ok, 2),
         _codes("chain", chain, len(Chain), Chain),
         _codes("rule_holds", rule_holds, 2),
         _codes("aged", aged, 2),
     ]
+    settings = _codes("setting", setting, len(tables.settings), tables.settings)
+    case = [
+        _codes("dane_option", dane_option, len(DaneOption), DaneOption),
+        _codes("dane", dane, len(Dane), Dane),
+        _codes("mta_sts", mta_sts, len(MtaSts), MtaSts),
+        _codes("mx_listed", mx_listed, 2),
+    ]
+    if not tables.rule_may_replace_chain and tuple(int(c) if c.ndim == 0 else -1 for c in case) == PLAIN:
+        return _look_up([settings, *evidence], tables.combined)
+    rule = _look_up([settings, *case], tables.rule)
+    evidence[2] = np.where(np.isin(rule, REPLACES_CHAIN), np.uint8(Chain.TRUSTED), evidence[2])
+    return _look_up([_look_up([settings, *case], tables.demand), *evidence], tables.combined_by_demand)
+
+
+def _look_up(columns: list[Codes], table: Codes) -> Codes:
     shape = np.broadcast_shapes(*(c.shape for c in columns))
     flat = [c if c.ndim == 0 else np.broadcast_to(c, shape).reshape(-1) for c in columns]
-    return _gather(flat, tables.combined, int(np.prod(shape))).reshape(shape)
+    return _gather(flat, table, int(np.prod(shape))).reshape(shape)
 
 
 def _gather(columns: list[Codes], table: Codes, n: int) -> Codes:
@@ -218,7 +287,8 @@ def at_least_as_strict(tables: Tables) -> NDArray[np.bool_]:
     ndarray of bool
         Shape (settings, settings): ``[s, t]`` is true when ``t`` is at least as strict as ``s``.
     """
-    rank = np.array([_PROTECTION[o] for o in Outcome], dtype=np.int64)[tables.combined].reshape(len(Setting), -1)
+    rank = np.array([_PROTECTION[o] for o in Outcome], dtype=np.int64)[tables.combined]
+    rank = rank.reshape(len(tables.settings), -1)
     return np.asarray((rank[:, None, :] <= rank[None, :, :]).all(axis=2), dtype=np.bool_)
 
 
@@ -229,8 +299,9 @@ def order_text(tables: Tables) -> str:
     """
     le = at_least_as_strict(tables)
     lt = le & ~le.T
-    lines = [f"{s} = {t}" for s in Setting for t in Setting if s < t and le[s, t] and le[t, s]]
-    twins = {t for s in Setting for t in Setting if s < t and le[s, t] and le[t, s]}
-    kept = [s for s in Setting if s not in twins]
+    known = list(tables.settings)
+    lines = [f"{s} = {t}" for s in known for t in known if s < t and le[s, t] and le[t, s]]
+    twins = {t for s in known for t in known if s < t and le[s, t] and le[t, s]}
+    kept = [s for s in known if s not in twins]
     lines += [f"{s} < {t}" for s in kept for t in kept if lt[s, t] and not any(lt[s, m] and lt[m, t] for m in kept)]
     return "\n".join(lines) + "\n"

@@ -239,6 +239,20 @@ def flag_columns(names: Sequence[Names], peers: Sequence[Peer], rule: NameRule =
     return columns
 
 
+#: What each rule asks of real names (`identity_holds`): one of these has to hold. The others look at no name.
+IDENTITIES: Mapping[NameRule, tuple[Identity, ...]] = MappingProxyType(
+    {
+        NameRule.VERIFY: (Identity.ESA_VERIFY,),
+        NameRule.HOSTED: (Identity.ESA_HOSTED,),
+        NameRule.HOSTNAME: (Identity.POSTFIX_HOSTNAME,),
+        NameRule.HOSTNAME_THREE_LABELS: (Identity.EXIM,),
+        NameRule.NEXTHOP: (Identity.POSTFIX_NEXTHOP,),
+        NameRule.NEXTHOP_OR_BELOW: (Identity.POSTFIX_NEXTHOP, Identity.POSTFIX_DOT_NEXTHOP),
+        NameRule.MTA_STS: (Identity.MTA_STS,),
+    }
+)
+
+
 def rule_holds(
     rule: NameRule | int,
     *,
@@ -249,17 +263,25 @@ def rule_holds(
     cn_mx: ArrayLike,
     san_ptr: ArrayLike,
     cn_ptr: ArrayLike,
+    mx_below_domain: ArrayLike = False,
+    fingerprint_listed: ArrayLike = False,
+    tlsa_matches: ArrayLike = False,
 ) -> Flags:
-    """Tell for each certificate whether a name rule holds.
+    """Tell for each certificate whether a rule holds.
 
     Parameters
     ----------
-    rule : ``NONE`` never holds. ``VERIFY`` (settings 4 and 5): a SAN or the CN names the e-mail domain, or the CN
-        names the address's PTR name; MX names do not count. ``HOSTED`` (setting 6, in the order of RFC 6125): when
-        there are SAN names only they count, else the CN; either may name the e-mail domain, the MX host or the PTR.
+    rule : ``NONE`` never holds, ``CHAIN_ONLY`` always. ``VERIFY`` (settings 4 and 5 of the gateway): a SAN or the CN
+        names the e-mail domain, or the CN names the address's PTR name; MX names do not count. Elsewhere, when there
+        are SAN names only they count, else the CN: ``HOSTED`` (setting 6) takes the e-mail domain, the MX host or the
+        PTR name; ``HOSTNAME`` the MX host, ``NEXTHOP`` the domain, ``NEXTHOP_OR_BELOW`` the domain or an MX host below
+        it; ``MTA_STS`` the MX host in the SAN alone. ``FINGERPRINT`` and ``TLSA`` look at no name.
     san_present : whether the certificate has SAN names at all, boolean, shape (n,) or any that broadcasts with it.
     san_domain, cn_domain, san_mx, cn_mx, san_ptr, cn_ptr : what the SAN or CN matches, boolean, likewise.
         A SAN match without SAN names does not count.
+    mx_below_domain : whether the MX host's name lies below the e-mail domain.
+    fingerprint_listed : whether the certificate's digest is on the sender's list.
+    tlsa_matches : whether a usable TLSA record matches.
 
     Returns
     -------
@@ -284,12 +306,24 @@ def rule_holds(
         known = NameRule(rule)
     except ValueError:
         raise PolicyError(complaint("name rule", rule, [r.label for r in NameRule])) from None
-    columns = (san_present, san_domain, cn_domain, san_mx, cn_mx, san_ptr, cn_ptr)
-    present, s_domain, c_domain, s_mx, c_mx, s_ptr, c_ptr = (
+    named = (san_present, san_domain, cn_domain, san_mx, cn_mx, san_ptr, cn_ptr)
+    columns = (*named, mx_below_domain, fingerprint_listed, tlsa_matches)
+    present, s_domain, c_domain, s_mx, c_mx, s_ptr, c_ptr, below, listed, matches = (
         np.asarray(c, dtype=np.bool_) for c in np.broadcast_arrays(*columns)
     )
-    if known is NameRule.NONE:
-        return np.zeros(present.shape, dtype=np.bool_)
     if known is NameRule.VERIFY:
         return (present & s_domain) | c_domain | c_ptr
-    return np.where(present, s_domain | s_mx | s_ptr, c_domain | c_mx | c_ptr)
+    no, yes = np.zeros(present.shape, dtype=np.bool_), np.ones(present.shape, dtype=np.bool_)
+    in_san, in_cn = {
+        NameRule.NONE: (no, no),
+        NameRule.CHAIN_ONLY: (yes, yes),
+        NameRule.HOSTED: (s_domain | s_mx | s_ptr, c_domain | c_mx | c_ptr),
+        NameRule.HOSTNAME: (s_mx, c_mx),
+        NameRule.HOSTNAME_THREE_LABELS: (s_mx, c_mx),
+        NameRule.NEXTHOP: (s_domain, c_domain),
+        NameRule.NEXTHOP_OR_BELOW: (s_domain | (s_mx & below), c_domain | (c_mx & below)),
+        NameRule.MTA_STS: (s_mx, no),
+        NameRule.FINGERPRINT: (listed, listed),
+        NameRule.TLSA: (matches, matches),
+    }[known]
+    return np.where(present, in_san, in_cn)

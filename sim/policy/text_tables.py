@@ -6,6 +6,7 @@ settles it, and ``name`` is the switch that changes it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import PolicyError, complaint
-from sim.terms import Chain, Seen, Stage, Term
+from sim.terms import Chain, Dane, DaneOption, Demand, MtaSts, NameRule, Seen, Stage, Term
 
 Codes = NDArray[np.uint8]
 T = TypeVar("T", bound=Term)
@@ -31,10 +32,12 @@ class Grid:
     Attributes
     ----------
     codes : uint8 codes, shape (rows, columns).
+    columns : the members of the columns' enum that the table has, in its order.
     marks : for each mark (the name behind ``?``, empty for a plain one) a boolean array of the same shape.
     """
 
     codes: Codes
+    columns: tuple[int, ...]
     marks: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
@@ -71,14 +74,14 @@ def term(label: str, terms: type[T]) -> T:
 
 
 def read_table(text: str, *, rows: type[Term], columns: type[Term], cells: type[Term]) -> Grid:
-    """Read a table whose heading and first cells are the members of two enums, in their order.
+    """Read a table whose first cells are the members of an enum in their order, and its heading members of another.
 
     Parameters
     ----------
     text : the table.
     rows : the enum of the first cells.
-    columns : the enum of the heading, its first cell left out.
-    cells : the enum of the cells.
+    columns : the enum of the heading, its first cell left out; those a sender knows, in the order of its document.
+    cells : the enum of the cells; a column that is not there holds its first member.
 
     Returns
     -------
@@ -88,20 +91,109 @@ def read_table(text: str, *, rows: type[Term], columns: type[Term], cells: type[
     Raises
     ------
     PolicyError
-        When a row or column is missing, unknown, given twice or out of order, or a cell is unknown.
+        When a row is missing or out of order, a row or column is unknown or given twice, or a cell is unknown.
     """
     heading, body = split_table(text)
-    _in_order(heading[1:], columns)
     _in_order([row[0] for row in body], rows)
-    codes = np.zeros((len(body), len(heading) - 1), dtype=np.uint8)
+    places = [term(label, columns) for label in heading[1:]]
+    if len(set(places)) != len(places):
+        raise PolicyError(complaint(f"table heading ({columns.__name__})", " | ".join(heading[1:]), "each once"))
+    codes = np.zeros((len(body), len(columns)), dtype=np.uint8)
     marks: dict[str, NDArray[np.bool_]] = {}
     for i, row in enumerate(body):
-        for j, cell in enumerate(row[1:]):
+        for j, cell in zip(places, row[1:], strict=True):
             label, question, mark = cell.partition("?")
             codes[i, j] = term(label, cells)
             if question:
                 marks.setdefault(mark.strip(), np.zeros(codes.shape, dtype=np.bool_))[i, j] = True
-    return Grid(codes, marks)
+    return Grid(codes, tuple(places), marks)
+
+
+#: What a demand may depend on beside the setting, in the order of its table's columns.
+DEMAND_AXES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("DANE option", tuple(t.label for t in DaneOption)),
+    ("DANE", tuple(t.label for t in Dane)),
+    ("MTA-STS", tuple(t.label for t in MtaSts)),
+    ("MX listed", ("no", "yes")),
+)
+_ALL_USABLE = re.compile(r"\busable\b(?!-)")
+_USABLE = tuple(t.label for t in Dane if t.label.startswith("usable"))
+
+
+def read_demands(text: str, settings: type[Term], switches: Mapping[str, object] | None = None) -> tuple[Codes, Codes]:
+    """Read the table of demands: the first row that fits a case holds, so that rows stand in order of precedence.
+
+    A cell holds one spelling, several between commas, ``any``, or ``usable`` for the three states of usable TLSA
+    records. A row that begins with ``name=value:`` stands there only while the switch has this value.
+
+    Parameters
+    ----------
+    text : columns setting, then `DEMAND_AXES`, then demand and name rule.
+    settings : the sender's settings.
+    switches : its switches.
+
+    Returns
+    -------
+    demand, rule : uint8 codes of `Demand` and `NameRule`, shape (settings, 3, 7, 3, 2).
+
+    Raises
+    ------
+    PolicyError
+        When a cell is unknown, or a case is met by no row.
+    """
+    shape = (len(settings), *(len(known) for _, known in DEMAND_AXES))
+    demand, rule = np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.uint8)
+    open_cases = np.ones(shape, dtype=np.bool_)
+    for first, *cells in split_table(text)[1]:
+        condition, colon, setting = first.rpartition(":")
+        if colon and not _switched_on(condition, switches or {}):
+            continue
+        axes = [_choices(setting, [s.label.lower() for s in settings])]
+        for cell, (_, labels) in zip(cells[:-2], DEMAND_AXES, strict=True):
+            axes.append(_choices(_ALL_USABLE.sub(", ".join(_USABLE), cell), labels))
+        fits = np.zeros(shape, dtype=np.bool_)
+        fits[np.ix_(*axes)] = True
+        fits &= open_cases
+        demand[fits], rule[fits] = term(cells[-2], Demand), term(cells[-1], NameRule)
+        open_cases &= ~fits
+    if open_cases.any():
+        setting_code, *case = (int(k) for k in np.argwhere(open_cases)[0])
+        words = [known[k] for (_, known), k in zip(DEMAND_AXES, case, strict=True)]
+        raise PolicyError(complaint("rows for", ", ".join([list(settings)[setting_code].label, *words]), "1 or more"))
+    return demand, rule
+
+
+def _switched_on(condition: str, switches: Mapping[str, object]) -> bool:
+    name, _, value = (part.strip() for part in condition.partition("="))
+    if name not in switches:
+        raise PolicyError(complaint("switch of a row", name, list(switches)))
+    return str(switches[name]).lower() == value.lower()
+
+
+def demands_text(demand: Codes, rule: Codes, settings: type[Term]) -> str:
+    """Print the table of demands, cases that agree joined, so that `read_demands` reads it back."""
+    both = demand.astype(np.int64) * len(NameRule) + rule
+    body = [
+        [setting.label, *cells, Demand(code // len(NameRule)).label, NameRule(code % len(NameRule)).label]
+        for setting in settings
+        for cells, code in _joined(both[setting], [labels for _, labels in DEMAND_AXES])
+    ]
+    return format_table(["setting", *(name for name, _ in DEMAND_AXES), "demand", "name rule"], body)
+
+
+def _joined(block: NDArray[np.int64], axes: Sequence[Sequence[str]]) -> list[tuple[list[str], int]]:
+    """List (cells, code) of a block, values of each axis joined where what is below them agrees."""
+    if not axes:
+        return [([], int(block))]
+    groups: dict[bytes, list[int]] = {}
+    for k in range(len(axes[0])):
+        groups.setdefault(block[k].tobytes(), []).append(k)
+    rows: list[tuple[list[str], int]] = []
+    for members in groups.values():
+        labels = [axes[0][k] for k in members]
+        cell = _ANY if len(members) == len(axes[0]) else ", ".join(labels).replace(", ".join(_USABLE), "usable")
+        rows += [([cell, *cells], code) for cells, code in _joined(block[members[0]], axes[1:])]
+    return rows
 
 
 def read_columns(text: str, *, rows: type[Term], columns: Sequence[type[Term]]) -> tuple[Codes, ...]:
@@ -176,13 +268,13 @@ def grid_text(
     codes: Codes,
     *,
     rows: type[Term],
-    columns: type[Term],
+    columns: Collection[Term],
     cells: type[Term],
     unsettled: Collection[tuple[int, int]] = (),
 ) -> str:
     """Print a table of codes so that `read_table` reads it back; a (row, column) of ``unsettled`` ends in ``?``."""
     body = [
-        [row.label, *(cells(int(code)).label + " ?" * ((row, j) in unsettled) for j, code in enumerate(codes[row]))]
+        [row.label, *(cells(int(codes[row, j])).label + " ?" * ((row, j) in unsettled) for j in columns)]
         for row in rows
     ]
     return format_table([corner, *(c.label for c in columns)], body)
@@ -219,6 +311,8 @@ def _chain_rows(block: Codes) -> list[list[str]]:
 def _choices(cell: str, spellings: Sequence[str]) -> list[int]:
     if cell == _ANY:
         return list(range(len(spellings)))
+    if cell.lower() in spellings:
+        return [spellings.index(cell.lower())]
     wanted = [part.strip().lower() for part in cell.split(",")]
     for part in wanted:
         if part not in spellings:

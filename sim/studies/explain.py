@@ -35,6 +35,7 @@ NEXT: Final[Mapping[Outcome, str]] = {
     Outcome.RETRY: "no further host is tried; the destination waits for its retry timer",
     Outcome.BOUNCE_MESSAGE: "the next MX host at once; when this is the last, the message bounces",
     Outcome.BOUNCE_ALL: "all waiting mail of the destination bounces",
+    Outcome.BOUNCE_NOW: "the message bounces at once; no other MX host is tried",
 }
 
 
@@ -160,7 +161,7 @@ def explain_evidence(
     version_ok = int(evidence.tls_version >= minimum_tls)
     rows = []
     for setting in settings:
-        demand, rule = Demand(int(tables.demand[setting])), NameRule(int(tables.rule[setting]))
+        demand, rule = tables.plain(setting)
         holds = evidence.stage == Stage.TLS and evidence.holds(rule)
         seen = Seen(int(tables.seen[evidence.stage, version_ok, evidence.chain, int(holds)]))
         outcome = Outcome(int(tables.outcome[demand, seen, 0]))
@@ -242,8 +243,8 @@ def explain_hosts(scenario: Scenario, domain: str, setting: Setting) -> DataFram
     if not len(found):
         return pd.DataFrame([], columns=columns)
     tables = esa.tables(scenario.switches)
-    demand = Demand(int(tables.demand[setting]))
-    seen = host_evidence(scenario, NameRule(int(tables.rule[setting])))
+    demand, rule = tables.plain(setting)
+    seen = host_evidence(scenario, rule)
     routes = population.routes
     rows: list[dict[str, Any]] = []
     for route in routes.index[routes["domain"] == found[0]]:

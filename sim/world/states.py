@@ -30,7 +30,13 @@ VERSION_SHARES: Final = {
 }
 RATES: Final = (
     *("unreachable_rate", "greeting_4xx_rate", "greeting_5xx_rate", "not_offered_rate", "refused_4xx_rate"),
-    *("refused_5xx_rate", "lost_before_220_rate", "handshake_failed_rate", "lost_in_tls_rate"),
+    *(
+        "refused_5xx_rate",
+        "lost_before_220_rate",
+        "handshake_failed_rate",
+        "handshake_timeout_rate",
+        "lost_in_tls_rate",
+    ),
 )
 #: Stages a peer without STARTTLS can still show.
 BEFORE_EHLO: Final = ("unreachable_rate", "greeting_4xx_rate", "greeting_5xx_rate")

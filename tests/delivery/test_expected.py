@@ -317,7 +317,7 @@ def random_population(seed: int) -> Population:
 
     def backend(weight: float) -> Spec:
         version = TlsVersion(int(rng.choice([0, 1, 3, 4, 4])))
-        rates = rng.dirichlet(np.full(10, 0.3))[:9] * rng.choice([0.0, 0.3, 1.0])
+        rates = rng.dirichlet(np.full(11, 0.3))[:10] * rng.choice([0.0, 0.3, 1.0])
         names = {c: flag() for c in NAMES}
         return {
             **dict(zip(RATE_COLUMNS, rates.tolist(), strict=True)),

@@ -16,7 +16,7 @@ from sim.delivery import world as w
 from sim.delivery.draws import name_key
 from sim.delivery.quantiles import quantile_table, tail_knots, unit_table
 from sim.delivery.rules import HOUR_TICKS, HOUR_US, UNIT_BITS
-from sim.policy.decide import Tables
+from sim.policy.decide import PLAIN, Tables
 from sim.policy.profiles import esa
 from sim.results.labels import Labels
 from sim.terms import Demand, Outcome, Reason, Seen, Setting, Stage
@@ -196,7 +196,7 @@ def _phases(rng: np.random.Generator, settings: Int64, policies: bool, rows: tup
     changed = rng.random((count, len(settings))) < 0.5
     changed[0] = False
     changed &= policies
-    stage = np.cumsum(rng.dirichlet(np.full(10, 0.3), (count, backends))[:, :, :9], axis=2)
+    stage = np.cumsum(rng.dirichlet(np.full(11, 0.3), (count, backends))[:, :, :10], axis=2)
     stage[rng.random((count, backends)) < 0.5] *= 0.1
     seen = [Seen.UNTRUSTED, Seen.EXPIRED, Seen.MISMATCH, Seen.VERIFIED]
     return w.Phases(
@@ -231,7 +231,7 @@ def _backends(rng: np.random.Generator, pool: Int64) -> w.Backends:
 
 def _rules(rng: np.random.Generator, tables: Tables) -> w.Rules:
     return w.Rules(
-        demand=ints(tables.demand),
+        demand=ints(tables.demand[(slice(None), *PLAIN)]),
         seen_at=ints(tables.seen[:, 1, 0, 0]),
         outcome=ints(tables.outcome[:, :, 0]),
         reason=ints(tables.reason),

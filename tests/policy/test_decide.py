@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import PolicyError
-from sim.policy.decide import Tables, decide
+from sim.policy.decide import PLAIN, Tables, decide
 from sim.policy.profiles.esa import tables
 from sim.policy.text_tables import Codes
 from sim.terms import Chain, Outcome, Setting, Stage
@@ -29,7 +29,7 @@ def look_up(columns: Sequence[Any]) -> Codes:
 def one_by_one(columns: list[Codes]) -> list[int]:
     rows = np.broadcast_arrays(*columns)
     return [
-        int(T.outcome[T.demand[s], T.seen[g, v, c, h], 0])
+        int(T.outcome[T.plain(s)[0], T.seen[g, v, c, h], 0])
         for s, g, v, c, h in zip(*(r.reshape(-1).tolist() for r in rows), strict=True)
     ]
 
@@ -50,22 +50,22 @@ def test_one_gather_equals_three(seed: int, n: int, kind: str) -> None:
 def test_blocks_meet_without_a_seam() -> None:
     rng = np.random.default_rng(1)
     columns = [rng.integers(0, size, 100_001, dtype=np.uint8) for size in SIZES]
-    expected = T.outcome[T.demand[columns[0]], T.seen[tuple(columns[1:])], 0]
+    expected = T.outcome[T.demand[(slice(None), *PLAIN)][columns[0]], T.seen[tuple(columns[1:])], 0]
     assert (look_up(columns) == expected).all()
 
 
 def test_arguments_broadcast_and_keep_their_shape() -> None:
     settings = np.arange(6, dtype=np.uint8)[:, None]
-    stages = np.arange(13, dtype=np.uint8)[None, :]
+    stages = np.arange(14, dtype=np.uint8)[None, :]
     got = decide(settings, stages, True, Chain.TRUSTED, True, T)
-    assert got.shape == (6, 13)
+    assert got.shape == (6, 14)
     assert got[Setting.PREFERRED, Stage.NOT_OFFERED] == Outcome.DELIVER_CLEAR
     assert decide(Setting.NO, Stage.TLS, True, Chain.TRUSTED, True, T).shape == ()
     assert decide([], [], [], [], [], T).tolist() == []
 
 
 def test_the_combined_table_is_the_three_in_one() -> None:
-    assert T.combined.shape == (6, 13, 2, 6, 2, 2)
+    assert T.combined.shape == (6, 14, 2, 6, 2, 2)
     got = look_up(list(np.indices(T.combined.shape[:5]).astype(np.uint8)))
     assert (got == T.combined[..., 0]).all()
 

@@ -53,5 +53,5 @@ def test_columns_broadcast() -> None:
 
 
 def test_an_unknown_rule_is_told() -> None:
-    with pytest.raises(PolicyError, match="name rule = 9; allowed: none, verify, hosted"):
-        rule_holds(9, **COLUMNS)
+    with pytest.raises(PolicyError, match="name rule = 11; allowed: none, verify, hosted"):
+        rule_holds(11, **COLUMNS)

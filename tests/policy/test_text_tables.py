@@ -23,7 +23,7 @@ from sim.terms import Chain, Demand, NameRule, Outcome, Seen, Setting, Stage, Tl
 @given(st.integers(0, 2**32 - 1))
 def test_a_printed_table_is_read_back(seed: int) -> None:
     codes = np.random.default_rng(seed).integers(0, len(Outcome), (len(Seen), len(Demand)), dtype=np.uint8)
-    text = grid_text("seen", codes, rows=Seen, columns=Demand, cells=Outcome)
+    text = grid_text("seen", codes, rows=Seen, columns=list(Demand), cells=Outcome)
     assert (read_table(text, rows=Seen, columns=Demand, cells=Outcome).codes == codes).all()
 
 
@@ -47,7 +47,7 @@ TEXT = """
 
 def test_marks_say_which_cells_no_source_settles() -> None:
     grid = read_table(TEXT, rows=TlsVersion, columns=NameRule, cells=Outcome)
-    assert grid.codes[3].tolist() == [Outcome.RETRY, Outcome.DELIVER_ENCRYPTED, Outcome.DELIVER_VERIFIED]
+    assert grid.codes[3, grid.columns].tolist() == [Outcome.RETRY, Outcome.DELIVER_ENCRYPTED, Outcome.DELIVER_VERIFIED]
     assert np.argwhere(grid.marks["pv"]).tolist() == [[1, 1], [4, 2]]
     assert np.argwhere(grid.marks[""]).tolist() == [[0, 1]]
 
@@ -57,7 +57,7 @@ def test_marks_say_which_cells_no_source_settles() -> None:
     [
         ("retry later", "retry latr", "table cell (Outcome) = 'retry latr'; .*Did you mean 'retry later'?"),
         ("TLSv1.2", "TLSv1.3", "table order (TlsVersion) = 'SSLv3, TLSv1.0, TLSv1.1, TLSv1.3, TLSv1.3'"),
-        ("verify        | hosted", "hosted | verify", "table order (NameRule) = 'none, hosted, verify'"),
+        ("verify        | hosted", "hosted | hosted", "table heading (NameRule) = 'none | hosted | hosted'"),
         ("| verified\n    TLSv1.0", "\n    TLSv1.0", "table row = 'SSLv3 | clear | encrypted ?'; allowed: 4 cells"),
     ],
 )  # fmt: skip

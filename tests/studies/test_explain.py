@@ -24,7 +24,7 @@ from sim.studies.explain import (
     retry_table,
     ruling,
 )
-from sim.terms import Chain, NameRule, Outcome, Setting, Stage, TlsVersion
+from sim.terms import Chain, Outcome, Setting, Stage, TlsVersion
 from tests.delivery.stories import peer, story, tell
 from tests.repository.tree import ROOT
 
@@ -41,7 +41,7 @@ evidence = st.builds(
 def test_the_outcome_is_the_one_the_core_decides(shown: Evidence) -> None:
     rows = explain_evidence(shown)
     for setting, row in zip(Setting, rows.to_dict("records"), strict=True):
-        rule = NameRule(int(esa.tables().rule[setting]))
+        rule = esa.tables().plain(setting)[1]
         flags = {name.replace("-", "_"): name in shown.names for name in NAMES}
         holds = bool(rule_holds(rule, san_present=any(n.startswith("san") for n in shown.names), **flags))
         enough = shown.tls_version >= TlsVersion.TLS_1_2
