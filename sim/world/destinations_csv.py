@@ -1,4 +1,4 @@
-"""A user's own list of destinations and their mail: ``domain,messages``, and what is known of their DANE and MTA-STS."""
+"""A user's own list of destinations and their mail, and what is known of their DANE and MTA-STS."""
 
 from __future__ import annotations
 
