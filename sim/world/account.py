@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sim.terms import Chain, Dns
+from sim.terms import Chain, Dane, Dns, MtaSts, TlsVersion
 from sim.world.draw import Float, Int64
 from sim.world.figures import CHECK, RANGE_COLUMNS, Figure, Figures
 from sim.world.operators import HOSTER, OWN, PROVIDER, Bool, Destinations, Operators
+from sim.world.standards import BROKEN_SHARES, FAULT_SHARES, MODE_SHARES, Standards
 from sim.world.states import EXPIRED, MATCH, MISMATCH, NONE, SELF_SIGNED, UNKNOWN_ISSUER, VERSION_SHARES, States
 
 ACCOUNT_COLUMNS = (
@@ -31,6 +32,16 @@ class Drawn:
     states: States
     dns: Int64
     greylists: Bool
+    standards: Standards
+
+    @property
+    def own(self) -> Bool:
+        """Which domains run their own hosts."""
+        return np.asarray((self.ops.kind == OWN)[self.ops.of_domain])
+
+    def invalid(self, pool: Bool) -> float:
+        """Return the share of a pool of domains whose certificate is not strictly valid."""
+        return _mean((self.states.joint != MATCH)[self.ops.of_domain][pool])
 
     def of_domains(self, flagged: Bool | Float, weight: Float | None = None) -> float:
         """Return the weighted share of domains whose operator is flagged."""
@@ -75,6 +86,35 @@ class Drawn:
 
 _TLS = (MATCH, MISMATCH, SELF_SIGNED, UNKNOWN_ISSUER, EXPIRED)
 
+#: Base of the shares of a part of the domains: what they are shares of.
+_PARTS: dict[str, Callable[[Drawn], Bool]] = {
+    **dict.fromkeys(("dane_hosted", "dane_own_mail", "dane_own_both"), lambda d: d.standards.surveyed),
+    "dane_hoster_signed": lambda d: (d.ops.kind == HOSTER)[d.ops.of_domain] & (d.standards.dane != Dane.NONE),
+    "dane_broken_hosted": lambda d: d.standards.surveyed & ~d.own,
+    "dane_broken_own_mail": lambda d: d.standards.surveyed & d.own & ~d.standards.own_dns,
+    "dane_broken_own_both": lambda d: d.standards.own_dns,
+    **dict.fromkeys(FAULT_SHARES.values(), lambda d: d.standards.broken),
+    **dict.fromkeys((*MODE_SHARES.values(), "mta_sts_own"), lambda d: d.standards.policy),
+    "mta_sts_invalid_own": lambda d: d.standards.policy & d.own,
+    "mta_sts_invalid_hosted": lambda d: d.standards.policy & ~d.own,
+    "mta_sts_unlisted": lambda d: d.standards.mta_sts > MtaSts.NONE,
+}
+#: Those of them that have a property: what is counted.
+_COUNTED: dict[str, Callable[[Drawn], Bool]] = {
+    "dane_hosted": lambda d: ~d.own,
+    "dane_own_mail": lambda d: d.own & ~d.standards.own_dns,
+    "dane_own_both": lambda d: d.standards.own_dns,
+    "dane_hoster_signed": lambda d: d.standards.surveyed,
+    **dict.fromkeys(BROKEN_SHARES, lambda d: d.standards.broken),
+    **{name: (lambda d, code=code: d.standards.dane == code) for code, name in FAULT_SHARES.items()},  # type: ignore[misc]
+    **{name: (lambda d, code=code: d.standards.mta_sts == code) for code, name in MODE_SHARES.items()},  # type: ignore[misc]
+    "mta_sts_own": lambda d: d.own,
+    **dict.fromkeys(
+        ("mta_sts_invalid_own", "mta_sts_invalid_hosted"), lambda d: (d.states.joint != MATCH)[d.ops.of_domain]
+    ),
+    "mta_sts_unlisted": lambda d: ~d.standards.listed,
+}
+
 _ACHIEVED: dict[str, Callable[[Drawn], float]] = {
     "starttls": lambda d: d.completing(*_TLS),
     "tls_trusted_match": lambda d: d.given_tls(MATCH),
@@ -99,6 +139,10 @@ _ACHIEVED: dict[str, Callable[[Drawn], float]] = {
     "nxdomain_share": lambda d: _mean(d.dns == Dns.NXDOMAIN),
     "null_mx_share": lambda d: _mean(d.dns == Dns.NULL_MX),
     "greylist_share": lambda d: _mean(d.greylists),
+    "dnssec": lambda d: _mean(d.standards.signed),
+    "dane": lambda d: _mean(d.standards.surveyed),
+    "mta_sts": lambda d: _mean(d.standards.policy),
+    **{name: (lambda d, name=name: _mean(_COUNTED[name](d)[_PARTS[name](d)])) for name in _PARTS},  # type: ignore[misc]
 }
 
 _CHECKS: dict[str, Callable[[Drawn], float]] = {
@@ -112,25 +156,28 @@ _CHECKS: dict[str, Callable[[Drawn], float]] = {
     "check_own_name": lambda d: _mean(d.states.own_san[d.ops.of_domain]),
     "check_own_run": lambda d: _mean((d.ops.kind == OWN)[d.ops.of_domain]),
     "check_hosts_per_domain": lambda d: len(d.ops.host_of) / len(d.to.names),
+    "check_own_invalid": lambda d: d.invalid(d.own & (d.states.joint > NONE)[d.ops.of_domain]),
+    "check_hosted_invalid": lambda d: d.invalid(~d.own & (d.states.joint > NONE)[d.ops.of_domain]),
+    "check_tls_1_2": lambda d: d.completing(*_TLS) * (d.version(TlsVersion.TLS_1_2) + d.version(TlsVersion.TLS_1_3)),
+    "check_no_standard": lambda d: _mean((d.standards.dane == Dane.NONE) & ~d.standards.policy),
 }
 
 
-def account_rows(
-    figures: Figures, to: Destinations, ops: Operators, states: States, dns: Int64, greylists: Bool
-) -> list[dict[str, Any]]:
+def account_rows(figures: Figures, drawn: Drawn) -> list[dict[str, Any]]:
     """Return one row a figure: input figures, named providers, figures that serve as checks, views by weighting.
 
     ``achieved`` is what the drawn population has where the figure is a share of it; a marginal that the named head
     makes unreachable says so in ``note``.
     """
-    drawn = Drawn(to, ops, states, dns, greylists)
     rows = []
     for parameter, figure in figures.figures.items():
         if parameter.startswith(CHECK) or figure.unit in ("text", "weighting") or figure.value is None:
             continue
         achieved = _ACHIEVED[parameter](drawn) if parameter in _ACHIEVED else float("nan")
         status = GIVEN if parameter in figures.given else DRAWN if parameter in figures.drawn else figure.status
-        rows.append(_row(figure, "input", achieved, status))
+        # A share of few domains is met to the one domain that rounding moves.
+        part = int(_PARTS[parameter](drawn).sum()) if parameter in _PARTS else 0
+        rows.append(_row(figure, "input", achieved, status, slack=max(_SHARE_OFF, 1 / part if part else 0.0)))
     inputs = len(rows)
     rows += _provider_rows(figures, drawn)
     rows += [_row(f, "check", _CHECKS[f.parameter](drawn), f.status) for f in figures.checks()]
@@ -162,15 +209,15 @@ def _views(drawn: Drawn) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(figure: Figure, role: str, achieved: float, status: str) -> dict[str, Any]:
+def _row(figure: Figure, role: str, achieved: float, status: str, slack: float = _SHARE_OFF) -> dict[str, Any]:
     note, source = figure.note, figure.source
     value = float(figure.value or 0.0)
     if status == GIVEN:
         note, source = f"given by the caller; the preset's own: {figure.status}, {figure.source}", "the caller"
     if status == DRAWN:
         note, source = f"drawn in its range; the preset's own: {figure.status}, {figure.source}", "this population"
-    if role == "input" and figure.unit == "share" and abs(achieved - value) > _SHARE_OFF:
-        note = f"not reached: the named head, or too few domains, leave no room. {note}"
+    if role == "input" and figure.unit == "share" and abs(achieved - value) > slack:
+        note = f"not reached: the named head, what was given, or too few domains leave no room. {note}"
     return {
         "parameter": figure.parameter,
         "role": role,
@@ -187,13 +234,15 @@ def _row(figure: Figure, role: str, achieved: float, status: str) -> dict[str, A
 
 def _provider_rows(figures: Figures, drawn: Drawn) -> list[dict[str, Any]]:
     weighting = figures.text("weighting")
-    states = drawn.states
+    states, dane = drawn.states, drawn.standards.dane == Dane.USABLE_MATCH
     rows: list[dict[str, Any]] = []
     for index, p in enumerate(figures.providers):
         mine = drawn.ops.provider == index
+        its = mine[drawn.ops.of_domain] & drawn.ops.consumer
         common = {"role": "provider", "weighting": weighting, "note": p.note}
         share = {"unit": "share", "status": p.share_status, "source": p.share_source}
         behaviour = {"unit": "yes = 1", "status": p.behaviour_status, "source": p.behaviour_source}
+        standards = {"unit": "yes = 1", "status": p.standards_status, "source": p.standards_source}
         served = _served_share(drawn, mine)
         starttls = float((states.joint[mine] > NONE).mean()) if mine.any() else float("nan")
         names = float((states.joint[mine] == MATCH).mean()) if mine.any() else float("nan")
@@ -202,6 +251,8 @@ def _provider_rows(figures: Figures, drawn: Drawn) -> list[dict[str, Any]]:
             ("hosted_share", p.hosted_share, served, share),
             ("starttls", float(p.starttls), starttls, behaviour),
             ("strictly valid certificate", strict, names, behaviour),
+            ("own domains with DANE", float(p.dane), _mean(dane[its]), standards),
+            ("own domains with MTA-STS", float(p.mta_sts > MtaSts.NONE), _mean(drawn.standards.policy[its]), standards),
         )
         rows += [
             {"parameter": f"{p.provider}: {fact}", "value": value, "achieved": achieved, **common, **kind}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import PopulationError, complaint
-from sim.terms import Chain, Dns, TlsVersion
+from sim.terms import Chain, Dane, Dns, MtaSts, TlsVersion
 from sim.world.states import RATES
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ DOMAINS: Final[dict[str, Column]] = {
     "refused_5yz_rate": Column("number", high=1.0, default=0.0),
     "greylist_s": Column("number", default=0.0),
     "new_pair_rate": Column("number", high=1.0, default=0.0),
+    "mta_sts": Column("whole", high=max(MtaSts), default=MtaSts.NONE),
 }
 HOSTS: Final[dict[str, Column]] = {
     "host": Column("text"),
@@ -70,6 +71,8 @@ ROUTES: Final[dict[str, Column]] = {
     "stripped": Column("flag", default=False),
     "san_domain": Column("flag", default=False),
     "cn_domain": Column("flag", default=False),
+    "dane": Column("whole", high=max(Dane), default=Dane.NONE),
+    "sts_listed": Column("flag", default=True),
 }
 FRAMES: Final = {"domains": DOMAINS, "hosts": HOSTS, "backends": BACKENDS, "routes": ROUTES}
 _SLACK = 1e-9

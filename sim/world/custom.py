@@ -6,14 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from sim.errors import PopulationError, complaint
-from sim.terms import Chain, Dns, Term, TlsVersion
+from sim.terms import Chain, Dane, Dns, MtaSts, Term, TlsVersion
 from sim.world.columns import BACKENDS, DOMAINS, HOSTS, ROUTES, Column
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Spec = Mapping[str, Any]
-_CODES: Final[dict[str, type[Term]]] = {"dns": Dns, "chain": Chain, "tls_version": TlsVersion}
+_CODES: Final[dict[str, type[Term]]] = {
+    "dns": Dns,
+    "mta_sts": MtaSts,
+    "chain": Chain,
+    "tls_version": TlsVersion,
+    "dane": Dane,
+}
 _ROUTE_KEYS: Final = tuple(c for c in ROUTES if c not in ("domain", "host"))
 _HOST_KEYS: Final = tuple(HOSTS)
 _BACKEND_KEYS: Final = tuple(c for c in BACKENDS if c != "host")

@@ -47,7 +47,8 @@ def figures_table(figures: Iterable[Figure]) -> str:
 
 def providers_table(preset: str) -> str:
     """Return the named provider types of a preset as a Markdown table."""
-    head = ("provider", "rank", "hosted share", "STARTTLS", "chain", "names MX", "MX preferences", "why")
+    certificate = ("STARTTLS", "chain", "names MX", "MX preferences")
+    head = ("provider", "rank", "hosted share", *certificate, "DANE", "MTA-STS", "why")
     rows = [
         (
             f"`{p.provider}`",
@@ -57,6 +58,8 @@ def providers_table(preset: str) -> str:
             str(p.chain) if p.starttls else "",
             ("yes" if p.names_mx else "no") if p.starttls else "",
             " ".join(map(str, p.preferences)),
+            "yes" if p.dane else "no",
+            f"{p.mta_sts} ({p.standards_status}: {p.standards_source})",
             f"{p.note} ({p.behaviour_status}: {p.behaviour_source})",
         )
         for p in load(preset).providers

@@ -17,7 +17,7 @@ from typing import Final
 
 from sim.data import data_root
 from sim.errors import PopulationError, complaint
-from sim.terms import Chain, TlsVersion
+from sim.terms import Chain, MtaSts, TlsVersion
 from sim.world.draw import Chance, name_keys
 
 COLUMNS: Final = ("parameter", "value", "unit", "k", "n", "weighting", "source", "status", "note")
@@ -28,8 +28,9 @@ RANGE_COLUMNS: Final = ("low", "high", "range")
 RANGES: Final = ("published", "rounding", "sources", "sample", "assumed")
 PROVIDER_COLUMNS: Final = (
     *("provider", "consumer_domains", "rank", "hosted_share", "starttls", "chain", "names_mx", "mx_preferences"),
-    *("backends", "tls_version", "accept_median_s", "share_source", "share_status", "behaviour_source"),
-    *("behaviour_status", "note"),
+    *("backends", "tls_version", "accept_median_s", "first_4yz_rate", "dane", "mta_sts"),
+    *("share_source", "share_status", "behaviour_source", "behaviour_status", "standards_source", "standards_status"),
+    "note",
 )
 STATUSES: Final = ("measured", "inferred", "assumed")
 WEIGHTINGS: Final = ("message", "domain", "mx", "provider")
@@ -57,6 +58,9 @@ EXCLUSIVE: Final[tuple[tuple[str, ...], ...]] = (
     ("untrusted_self_signed", "untrusted_unknown_issuer", "untrusted_expired"),
     ("tls_1_3", "tls_1_2", "tls_1_1", "tls_1_0", "ssl_3"),
     ("mx_hosts_1", "mx_hosts_2", "mx_hosts_3"),
+    ("dane_hosted", "dane_own_mail", "dane_own_both"),
+    ("dane_fault_insecure", "dane_fault_bogus", "dane_fault_unusable", "dane_fault_mismatch"),
+    ("mta_sts_enforce", "mta_sts_testing", "mta_sts_unfetched"),
 )
 _ROUNDING: Final = 1e-4
 
@@ -93,7 +97,9 @@ class Provider:
     starttls, chain, names_mx : whether it offers STARTTLS, its certificate chain, whether that names its MX hosts.
     preferences : one MX preference a host.
     backends : servers behind each MX host, alike but for the TLS version where that is not stated.
-    tls_version, accept_median_s : None = drawn, or as everybody's.
+    tls_version, accept_median_s, first_4yz_rate : None = drawn, or as everybody's.
+    dane, mta_sts : whether its own mail domains have TLSA records that match; the mode of their MTA-STS policy. The
+        domains it hosts for others are drawn like any other.
     """
 
     provider: str
@@ -107,10 +113,15 @@ class Provider:
     backends: int
     tls_version: TlsVersion | None
     accept_median_s: float | None
+    first_4yz_rate: float | None
+    dane: bool
+    mta_sts: MtaSts
     share_source: str
     share_status: str
     behaviour_source: str
     behaviour_status: str
+    standards_source: str
+    standards_status: str
     note: str
 
 
@@ -271,7 +282,7 @@ def read_providers(path: Path) -> tuple[Provider, ...]:
             providers.append(_provider(row))
         except (KeyError, ValueError) as fault:
             raise PopulationError(f"{path.name}:{line}: {row['provider']}: {fault} is not understood") from fault
-        for column in ("share_status", "behaviour_status"):
+        for column in ("share_status", "behaviour_status", "standards_status"):
             if row[column] not in STATUSES:
                 raise PopulationError(complaint(column, row[column], STATUSES, file=path.name, line=line))
     if math.fsum(p.hosted_share for p in providers) > 1:
@@ -384,6 +395,7 @@ def _rescale(figures: dict[str, Figure], group: tuple[str, ...], given: set[str]
 
 def _provider(row: Mapping[str, str]) -> Provider:
     chains, versions = {c.label: c for c in Chain}, {v.label: v for v in TlsVersion}
+    modes = {m.label: m for m in MtaSts}
     return Provider(
         provider=row["provider"],
         consumer_domains=tuple(row["consumer_domains"].split()),
@@ -396,9 +408,14 @@ def _provider(row: Mapping[str, str]) -> Provider:
         backends=int(row["backends"]),
         tls_version=versions[row["tls_version"]] if row["tls_version"] else None,
         accept_median_s=float(row["accept_median_s"]) if row["accept_median_s"] else None,
+        first_4yz_rate=float(row["first_4yz_rate"]) if row["first_4yz_rate"] else None,
+        dane=bool(int(row["dane"])),
+        mta_sts=modes[row["mta_sts"]],
         share_source=row["share_source"],
         share_status=row["share_status"],
         behaviour_source=row["behaviour_source"],
         behaviour_status=row["behaviour_status"],
+        standards_source=row["standards_source"],
+        standards_status=row["standards_status"],
         note=row["note"],
     )

@@ -81,6 +81,6 @@ def domain_name(rank: int) -> str:
     return f"{words[(scattered // 100) % len(words)]}-{rank}.{sector}.example"
 
 
-def domain_names(count: int) -> list[str]:
-    """Return the names of ranks 1 to ``count``."""
-    return [domain_name(rank) for rank in range(1, count + 1)]
+def domain_names(count: int, first: int = 1) -> list[str]:
+    """Return the names of ``count`` ranks from ``first`` on."""
+    return [domain_name(rank) for rank in range(first, first + count)]

@@ -36,14 +36,17 @@ class Population:
     weighting : ``message`` or ``domain``: what the preset's figures are shares of.
     domains : one row a destination, by falling ``messages`` (mail weight): domain, messages, provider, dns (code of
         `sim.terms.Dns`), dns_temporary_rate, first_4yz_rate, rescued_share, persistent_4yz_share (of
-        those not rescued), refused_5yz_rate, greylist_s (0 = none), new_pair_rate.
+        those not rescued), refused_5yz_rate, greylist_s (0 = none), new_pair_rate, mta_sts (code of
+        `sim.terms.MtaSts`: mode of the policy a look-up finds).
     hosts : one row an MX host: host, provider, rtt_s, throughput_bytes_per_s, accept_median_s, accept_sigma,
         outage_share (of time, up to 0.1), outage_mean_s, unreachable_s (until a silent host is given up).
     backends : servers behind the hosts, one or more each, in host order: host (row number), weight (1 a host), the
         probability of each stage a connection can end at (the rest completes TLS), tls_version and chain (codes),
         san_present, san_mx, cn_mx, san_ptr, cn_ptr.
     routes : (domain, MX host) in domain order, preference ascending: domain, host (row numbers), preference,
-        stripped (the path removes STARTTLS, persistently), san_domain, cn_domain (certificate names the domain).
+        stripped (the path removes STARTTLS, persistently), san_domain, cn_domain (certificate names the domain), dane
+        (code of `sim.terms.Dane`: the host's TLSA records, as seen for the domain and held against the certificate),
+        sts_listed (the domain's MTA-STS policy lists the host).
     account : the figures used: parameter, role (input, provider, check, view, evidence, file), value, achieved, unit,
         weighting, status (measured, inferred, assumed, given, drawn), source, note, low, high, range (its reason).
     messages_are_counts : whether ``messages`` are messages a day, and not only weights.
@@ -82,7 +85,8 @@ class Population:
         Parameters
         ----------
         name : one of `Population.presets`.
-        domains : destinations, 1 or more; named after their rank of falling mail, the same in every preset.
+        domains : destinations, 1 or more; named after their rank of falling mail, the same in every preset, but that
+            lists of organisations leave out the ten consumer services.
         seed : of the drawing. The same arguments give the same bytes on every run.
         **overrides : any figure of ``data/populations/<name>.csv`` or its bases: ``first_4yz_rate=0.0``. Exclusive
             shares are rescaled to sum to 1.
@@ -130,8 +134,10 @@ class Population:
 
         Parameters
         ----------
-        path : CSV with a header and the columns ``domain`` and ``messages`` (a day); others are ignored and counted
-            in the account.
+        path : CSV with a header and the columns ``domain`` and ``messages`` (a day). Where known, ``dane`` (state of
+            the TLSA records of its MX hosts: ``usable-match``), ``mta_sts`` (mode of its policy: ``enforce``) and
+            ``sts_listed`` (``yes`` or ``no``: the policy lists its MX hosts); an empty cell is drawn. Other columns are
+            ignored and counted in the account.
         preset, seed, **overrides : as for `preset`.
 
         Raises
@@ -147,7 +153,8 @@ class Population:
     def _of_list(
         cls, listed: Listed, preset: str, overrides: Mapping[str, float | None], seed: int, evidence: int | None
     ) -> Self:
-        built = build(figures_of(preset, overrides, evidence), listed.domains, listed.messages, seed=seed)
+        figures = figures_of(preset, overrides, evidence)
+        built = build(figures, listed.domains, listed.messages, seed=seed, stated=listed.stated)
         built.account[:0] = listed.account
         name, draw = f"{listed.name} (peers as {preset})", partial(cls._of_list, listed, preset, overrides)
         return cls._of(built, name=name, seed=seed, evidence=evidence, drawn_by=draw, counts=True)
@@ -164,7 +171,7 @@ class Population:
         ----------
         specs : one mapping a domain: ``domain``, any column of ``domains``, and ``hosts``: mappings of ``host``,
             ``preference``, any column of ``hosts``, ``routes`` and ``backends``, or a list ``backends`` of such.
-            Codes may be spelt: ``{"chain": "self-signed", "tls_version": "TLSv1.2", "dns": "nxdomain"}``. A host that
+            Codes may be spelt: ``{"chain": "self-signed", "dns": "nxdomain", "dane": "usable-match"}``. A host that
             several domains share is described once. Without ``hosts`` a domain has ``mx1.<domain>``.
 
         Raises

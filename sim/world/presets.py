@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from sim.errors import PopulationError, complaint
 from sim.terms import Dns, TlsVersion
-from sim.world.account import account_rows
+from sim.world.account import Drawn, account_rows
 from sim.world.draw import Chance, Float, Int64, quota_walk
 from sim.world.figures import Figures, load
 from sim.world.names import domain_names
 from sim.world.operators import HOSTER, HOSTER_NAME, OWN, OWN_NAME, Bool, Destinations, Operators, draw_operators, flag
+from sim.world.standards import Standards, Stated, draw_standards
 from sim.world.states import BEFORE_EHLO, CLASS_CHAIN, CLASS_NAMES_MX, NONE, RATES, States, draw_states
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def build_preset(
     if not is_whole(domains) or not 1 <= domains <= _MOST_DOMAINS:
         raise PopulationError(complaint("domains", domains, f"a whole number, 1..{_MOST_DOMAINS}"))
     mail = np.arange(1, domains + 1, dtype=np.float64) ** -figures.number("zipf_exponent")
-    return build(figures, domain_names(domains), mail / mail.sum(), seed=seed)
+    names = domain_names(domains, int(figures.number("first_rank")))
+    return build(figures, names, mail / mail.sum(), seed=seed)
 
 
 def is_whole(value: object) -> bool:
@@ -72,7 +74,7 @@ def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def build(figures: Figures, names: Sequence[str], messages: Float, *, seed: int) -> Built:
+def build(figures: Figures, names: Sequence[str], messages: Float, *, seed: int, stated: Stated | None = None) -> Built:
     """Build a population with the behaviour of a preset over given destinations.
 
     Parameters
@@ -81,6 +83,7 @@ def build(figures: Figures, names: Sequence[str], messages: Float, *, seed: int)
     names : (n,) domains by falling mail. A provider's own mail domains are recognised by name.
     messages : (n,) mail of each, not negative, with a positive sum.
     seed : of the population.
+    stated : what a user's list says of DANE and MTA-STS (`sim.world.standards.STATED`).
     """
     if not is_whole(seed):
         raise PopulationError(complaint("seed", seed, "a whole number"))
@@ -90,14 +93,15 @@ def build(figures: Figures, names: Sequence[str], messages: Float, *, seed: int)
     states = draw_states(ops, figures, chance)
     dns = _dns(to, ops, figures, chance)
     greylists = _greylisting(to, ops, figures, chance)
+    standards = draw_standards(to, ops, states, figures, chance, stated)
     return Built(
         year=int(figures.number("year")),
         weighting=figures.text("weighting"),
-        domains=_domains(to, ops, figures, dns, greylists),
+        domains=_domains(to, ops, figures, dns, greylists, standards),
         hosts=_hosts(ops, states, figures, chance),
         backends=_backends(ops, states, figures),
-        routes=_routes(ops, states),
-        account=account_rows(figures, to, ops, states, dns, greylists),
+        routes=_routes(ops, states, standards),
+        account=account_rows(figures, Drawn(to, ops, states, dns, greylists, standards)),
     )
 
 
@@ -125,31 +129,43 @@ def _greylisting(to: Destinations, ops: Operators, figures: Figures, chance: Cha
 
 _SAME_EVERYWHERE = (
     "dns_temporary_rate",
-    "first_4yz_rate",
     "rescued_share",
     "persistent_4yz_share",
     "refused_5yz_rate",
 )
 
 
-def _domains(to: Destinations, ops: Operators, figures: Figures, dns: Int64, greylists: Bool) -> pd.DataFrame:
+def _domains(
+    to: Destinations, ops: Operators, figures: Figures, dns: Int64, greylists: Bool, standards: Standards
+) -> pd.DataFrame:
     import pandas as pd
 
     labels = np.array(operator_labels(ops, figures), dtype=object)
     same = {p: figures.number(p) for p in _SAME_EVERYWHERE}
-    if same["first_4yz_rate"] + same["refused_5yz_rate"] > 1 + 1e-9:
-        total = same["first_4yz_rate"] + same["refused_5yz_rate"]
+    first_4yz = _first_4yz(ops, figures)
+    total = float(first_4yz.max()) + same["refused_5yz_rate"]
+    if total > 1 + 1e-9:
         raise PopulationError(complaint("first_4yz_rate, refused_5yz_rate", total, "at most 1 together"))
     columns: Columns = {
         "domain": list(to.names),
         "messages": to.messages.astype(np.float64),
         "provider": labels[ops.of_domain],
         "dns": dns,
+        "first_4yz_rate": first_4yz,
         **{p: np.full(len(to.names), value) for p, value in same.items()},
         "greylist_s": np.where(greylists, figures.number("greylist_s"), 0.0),
         "new_pair_rate": np.full(len(to.names), figures.number("new_pair_rate")),
+        "mta_sts": standards.mta_sts,
     }
     return pd.DataFrame(columns)
+
+
+def _first_4yz(ops: Operators, figures: Figures) -> Float:
+    """Return the rate of each destination: a provider's own where it states one and the caller has given none."""
+    common = figures.number("first_4yz_rate")
+    stated = [p.first_4yz_rate for p in figures.providers]
+    rates = [common if r is None or "first_4yz_rate" in figures.given else r for r in stated]
+    return np.array([*rates, common])[ops.provider[ops.of_domain]]
 
 
 def operator_labels(ops: Operators, figures: Figures) -> list[str]:
@@ -221,7 +237,7 @@ def _rates(dead: Bool, none: Bool, odd: Bool, figures: Figures) -> dict[str, NDA
     return rates
 
 
-def _routes(ops: Operators, states: States) -> pd.DataFrame:
+def _routes(ops: Operators, states: States, standards: Standards) -> pd.DataFrame:
     import pandas as pd
 
     count = ops.host_count[ops.of_domain]
@@ -236,5 +252,7 @@ def _routes(ops: Operators, states: States) -> pd.DataFrame:
         "stripped": states.stripped[op],
         "san_domain": states.own_san[op],
         "cn_domain": states.own_cn[op],
+        "dane": standards.dane[domain],
+        "sts_listed": standards.listed[domain],
     }
     return pd.DataFrame(columns)

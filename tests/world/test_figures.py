@@ -47,6 +47,7 @@ def test_a_variant_shares_the_draws_of_its_family() -> None:
     families = {p: load(p).family for p in preset_names()}
     assert families["facebook-2014-08"] == families["facebook-2014-05"] == "facebook-2014-05"
     assert families["stripped-country"] == "alexa-2015"
+    assert families["enterprise-partners"] == "2020s-web"
 
 
 @pytest.mark.parametrize(
@@ -74,10 +75,15 @@ def test_a_wrong_row_is_named(tmp_path: Path, row: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("p,,,0.1,1,trust,1,10,1,,,x,assumed,x,assumed,", "f.csv:2: p: 'trust' is not understood"),
-        ("p,,,much,1,trusted,1,10,1,,,x,assumed,x,assumed,", "f.csv:2: p: .*'much'"),
-        ("p,,,0.1,1,trusted,1,10,1,,,x,sure,x,assumed,", "share_status = 'sure'"),
-        ("p,,,1.1,1,trusted,1,10,1,,,x,assumed,x,assumed,", "sums to more than 1"),
+        ("p,,,0.1,1,trust,1,10,1,,,,0,none,x,assumed,x,assumed,x,assumed,", "f.csv:2: p: 'trust' is not understood"),
+        ("p,,,much,1,trusted,1,10,1,,,,0,none,x,assumed,x,assumed,x,assumed,", "f.csv:2: p: .*'much'"),
+        (
+            "p,,,0.1,1,trusted,1,10,1,,,,0,forced,x,assumed,x,assumed,x,assumed,",
+            "f.csv:2: p: 'forced' is not understood",
+        ),
+        ("p,,,0.1,1,trusted,1,10,1,,,,0,none,x,sure,x,assumed,x,assumed,", "share_status = 'sure'"),
+        ("p,,,0.1,1,trusted,1,10,1,,,,0,none,x,assumed,x,assumed,x,sure,", "standards_status = 'sure'"),
+        ("p,,,1.1,1,trusted,1,10,1,,,,0,none,x,assumed,x,assumed,x,assumed,", "sums to more than 1"),
     ],
 )
 def test_a_wrong_provider_is_named(tmp_path: Path, row: str, message: str) -> None:

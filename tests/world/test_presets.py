@@ -43,7 +43,10 @@ def achieved(p: Population) -> pd.DataFrame:
 
 
 def test_the_presets_are_there() -> None:
-    assert PRESETS == ("2020s-web", "alexa-2015", "facebook-2014-05", "facebook-2014-08", "stripped-country")
+    assert list(PRESETS) == [
+        *("2020s-web", "alexa-2015", "enterprise-partners", "facebook-2014-05", "facebook-2014-08", "government-nl"),
+        "stripped-country",
+    ]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -52,9 +55,12 @@ def test_marginals_are_met_in_every_seed(preset: str) -> None:
         account = achieved(Population.preset(preset, seed=seed))
         shares = account[(account["role"] == "input") & account["achieved"].notna()]
         # The walk leaves at most about one domain of 5,000 a class; none of this is sampling error. Sub-shares of a
-        # small class (the untrusted of the 2020s are 130 domains) move by one in so many.
+        # small class (the untrusted of the 2020s are 130 domains) move by one in so many; those of DANE and MTA-STS,
+        # of a handful of domains, are held to that by test_standards.
+        shares = shares[~shares.index.str.startswith(("dane_", "mta_sts_"))]
         off = (shares["achieved"] - shares["value"]).abs()
-        assert off.drop(index=[i for i in off.index if i.startswith("untrusted_")]).max() < 0.0012, (seed, off.idxmax())
+        small = off.index.str.startswith("untrusted_")
+        assert off[~small].max() < 0.0012, (seed, off.idxmax())
         assert off.max() < 0.012, (seed, off.idxmax())
         assert not account["note"].fillna("").str.contains("not reached").any()
 
@@ -103,6 +109,9 @@ def test_the_named_head_is_all_or_nothing() -> None:
         offered = (p.backends["not_offered_rate"] < 1).groupby(p.backends["host"]).mean()
         for stated in load(preset).providers:
             mine = p.hosts["provider"] == stated.provider
+            if stated.rank is None and not stated.hosted_share:
+                assert not mine.any()
+                continue
             assert mine.sum() == len(stated.preferences)
             assert set(offered[mine.to_numpy()]) == {float(stated.starttls)}
             chains = p.backends["chain"][mine.to_numpy()[p.backends["host"]]]
@@ -232,7 +241,7 @@ def test_dns_outcomes_are_parameters() -> None:
 @pytest.mark.parametrize("domains", [1, 3, 11, 60])
 def test_few_domains_still_make_a_population(preset: str, domains: int) -> None:
     p = Population.preset(preset, domains=domains)
-    assert p.domains["domain"].tolist() == domain_names(domains)
+    assert p.domains["domain"].tolist() == domain_names(domains, int(load(preset).number("first_rank")))
 
 
 def test_a_head_that_exceeds_a_figure_is_reported() -> None:
