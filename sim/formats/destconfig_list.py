@@ -113,7 +113,7 @@ _HEAD = re.compile(r"\s*(?:Rate\s+Bounce|Domain\s+Limiting)\b.*")
 _DEFAULT_LINE = re.compile(r"\s*\(Default\)(?:\s+\S+){4,}\s*", re.IGNORECASE)
 #: What stands around a LIST that was copied from a terminal.
 _DIALOGUE = re.compile(
-    r"\s*(- [A-Z]+ - |.*\[[^\]]*\]>|.*> *(destconfig|list)\s*$|Choose the oper|There (is|are) curr).*", re.IGNORECASE
+    r"\s*(- [A-Z]+ - |.*\[[^\[\]]*\]>|.*> *(destconfig|list)\s*$|Choose the oper|There (is|are) curr).*", re.IGNORECASE
 )
 
 
