@@ -62,6 +62,8 @@ def read_destinations(path: str | os.PathLike[str]) -> Listed:
         raise PopulationError(f"{path}: no destinations; allowed: one row a domain below the header domain,messages")
     if not any(mail.values()):
         raise PopulationError(complaint("messages", "all 0", "more than 0 in one row at least", file=path))
+    if math.isinf(sum(mail.values())):
+        raise PopulationError(complaint("messages", "more than can be counted", "a finite sum", file=path))
     ordered = sorted(mail.items(), key=lambda item: (-item[1], item[0]))
     counts = np.array([m for _, m in ordered], dtype=np.float64)
     return Listed(path.stem, [d for d, _ in ordered], counts, _account(path, header, counts))

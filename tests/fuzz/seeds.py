@@ -68,8 +68,8 @@ DESTINATION_CONTROLS = (
     b"[DEFAULT]\ntable_tls = on\n[bank.example]\ntable_tls = require\n",
     (
         b"\xef\xbb\xbf# ours\r\n[DEFAULT]\r\nTABLE_TLS = 4 ; since May\r\ncertificate = out\r\nx_owner = team\r\n"
-        b"[.gov.example] # all\r\ntable_tls = require_verify_hosted\r\nmax_host_concurrency = 20\r\nlimit_type = MXIP\r\n"
-        b"limit_apply = VG\r\nbounce_profile = Short_Life\r\ndane_option = mandatory\r\n"
+        b"[.gov.example] # all\r\ntable_tls = require_verify_hosted\r\nmax_host_concurrency = 20\r\n"
+        b"limit_type = MXIP\r\nlimit_apply = VG\r\nbounce_profile = Short_Life\r\ndane_option = mandatory\r\n"
     ),
     (
         b"[[192.0.2.7]]\nrecipient_limit = 50\nrecipient_minutes = 60\nlimit_type = host\nlimit_apply = system\n"
@@ -120,7 +120,7 @@ TRACES = (
     ),
 )
 DESTINATIONS = (
-    b"domain,messages\na.example,100\nB.example.,2.5\n_x.example,0\n",
+    b"domain,messages\na.example,100\nB.example.,2.5\n_x.example,0\nc.example,1e308\n",
     b'\xef\xbb\xbfowner, Domain ,messages\r\n"me, you",a.example,1e3\r\n\r\n"a\nb",xn--bcher-kva.example,7\r\n',
 )
 _POPULATIONS = data_root() / "populations"

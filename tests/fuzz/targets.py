@@ -13,6 +13,7 @@ import signal
 import tempfile
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -265,7 +266,8 @@ def providers(data: bytes) -> None:
 
 
 def certificates(data: bytes) -> None:
-    for given in (data, text_of(data)):
+    wrapped = b"-----BEGIN CERTIFICATE-----\n" + b64encode(data) + b"\n-----END CERTIFICATE-----\n"
+    for given in (data, text_of(data), wrapped):
         found = attempt(partial(read_certificates, given), PolicyError)
         if found is None:
             continue
