@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import re
@@ -45,7 +46,7 @@ def read_destinations(path: str | os.PathLike[str]) -> Listed:
     """
     path = Path(path)
     text = read_text(path, PopulationError).removeprefix("\ufeff")
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     mail: dict[str, float] = {}
     try:
         header = [cell.strip().lower() for cell in next(reader, [])]

@@ -8,6 +8,7 @@ known can have a range, `low` to `high`, and `range` says what that rests on (``
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Mapping
@@ -288,7 +289,7 @@ def _folder() -> Path:
 
 
 def _rows(path: Path, columns: tuple[str, ...], more: tuple[str, ...] = ()) -> list[tuple[int, dict[str, str]]]:
-    reader = csv.reader(read_text(path, PopulationError).splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path, PopulationError), newline=""), strict=True)
     rows = []
     try:
         header = tuple(next(reader, ()))

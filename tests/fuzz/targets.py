@@ -144,6 +144,11 @@ def _file(data: bytes) -> Path:
     return path
 
 
+def _lines(data: bytes) -> int:
+    """Count lines as a CSV file has them, an empty one behind the last line end too."""
+    return len(re.split(rb"\r\n|\n|\r", data))
+
+
 def _accounted(text: str, rows: Sequence[AccountRow]) -> None:
     """Hold an account to its promise: a row for every line but blank ones and comments."""
     told = {row.line for row in rows if row.file == SOURCE}
@@ -239,13 +244,14 @@ def toml(data: bytes) -> None:
 def trace(data: bytes) -> None:
     frame = attempt(lambda: read_trace(_file(data)), WorkloadError)
     if frame is not None:
-        assert len(frame)
+        assert 1 <= len(frame) < _lines(data)
         assert np.isfinite(frame[["time_s", "size_bytes", "recipients"]].to_numpy(float)).all()
 
 
 def destinations(data: bytes) -> None:
     listed = attempt(lambda: read_destinations(_file(data)), PopulationError)
     if listed is not None:
+        assert len(listed.domains) < _lines(data)
         assert len(listed.domains) == len(set(listed.domains)) == len(listed.messages)
         assert (np.diff(listed.messages) <= 0).all()
         assert np.isfinite(listed.messages.sum())
@@ -253,12 +259,14 @@ def destinations(data: bytes) -> None:
 
 def figures(data: bytes) -> None:
     found = attempt(lambda: read_figures(_file(data)), PopulationError)
+    assert found is None or len(found) < _lines(data)
     for figure in (found or {}).values():
         assert figure.value is None or isinstance(figure.value, str) or np.isfinite(figure.value)
 
 
 def providers(data: bytes) -> None:
     found = attempt(lambda: read_providers(_file(data)), PopulationError)
+    assert found is None or len(found) < _lines(data)
     for provider in found or ():
         assert 0 <= provider.hosted_share <= 1
         assert provider.backends >= 1

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sim.errors import PolicyError, PopulationError, ScenarioError, SimError, complaint
+from sim.errors import PolicyError, PopulationError, ScenarioError, SimError, WorkloadError, complaint
 from sim.formats.bounce_profiles import parse_bounce_profiles
 from sim.formats.destconfig_list import parse_list
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_normal import normalised_text
 from sim.formats.scenario_file import parse_scenario
 from sim.formats.toml_lines import key_lines
+from sim.formats.trace_file import read_trace
 from sim.policy.text_tables import read_evidence
 from sim.world.destinations_csv import read_destinations
 from sim.world.figures import COLUMNS, PROVIDER_COLUMNS, read_figures, read_providers
@@ -153,6 +154,17 @@ def test_mail_whose_sum_is_no_number_is_refused(tmp_path: Path) -> None:
     path.write_text("domain,messages\na.example,1e308\nb.example,1e308\n")
     with pytest.raises(PopulationError, match="a finite sum"):
         read_destinations(path)
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x85", "\x0c"])
+def test_only_a_line_end_ends_a_row(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(f"domain,messages,note\na.example,1,x{end}b.example,2,y\n".encode())
+    with pytest.raises(PopulationError, match=r"mine\.csv:2: row = '5 cells'"):
+        read_destinations(path)
+    path.write_bytes(f"note,time_s,size_bytes,recipients,domain\nx,1,2,1,a.example{end}y,1,2,1,b.example\n".encode())
+    with pytest.raises(WorkloadError, match=r"mine\.csv:2: row = '9 cells'"):
+        read_trace(path)
 
 
 @pytest.mark.parametrize(
