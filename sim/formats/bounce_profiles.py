@@ -149,9 +149,10 @@ class _Reader:
 
     def value(self, owner: type, name: str, label: str, value: object, line: int) -> object:
         if name == "growth":
-            if str(value).lower() in _GROWTHS:
-                return _GROWTHS[str(value).lower()]
-            raise self.fault(label, value, with_guess(", ".join(_GROWTHS), str(value), _GROWTHS), line)
+            word = value.lower() if isinstance(value, str) else ""
+            if word in _GROWTHS:
+                return _GROWTHS[word]
+            raise self.fault(label, value, with_guess(", ".join(_GROWTHS), word, _GROWTHS), line)
         known: Field[Any] = next(f for f in fields(owner) if f.name == name)
         if not in_range(known, value):
             raise self.fault(label, value, allowed_range(known), line)
