@@ -6,13 +6,15 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV    := .venv
 BIN     := $(VENV)/bin
 OUT     ?= out
+FIRST   ?= 0
+COUNT   ?= 20000
 LOG     := $(VENV)/install.log
 READY   := $(VENV)/.ready-$(VERSION)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types notebooks notebooks-check figures bench clean
+.PHONY: help run test lint types notebooks notebooks-check figures bench fuzz-parsers clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +44,9 @@ figures: $(READY)-run ## make the pictures of figures/ and the numbers of the RE
 
 bench: $(READY)-test ## measure what things cost, on a quiet machine
 	$(BIN)/python -m pytest -m bench -s tests/benchmarks
+
+fuzz-parsers: $(READY)-test ## wrong inputs for every parser, COUNT= of each from FIRST= on (20,000 of each: about 7 minutes)
+	$(BIN)/python -m tests.fuzz all $(FIRST) $(COUNT)
 
 clean: ## remove everything that was made here, .venv too
 	rm -rf $(VENV) $(OUT) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

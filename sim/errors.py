@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+
+#: Characters of a value that a message shows.
+_SHOWN = 200
+
+
+def one_line(text: str) -> str:
+    r"""Return a text as it can stand in one line: what cannot be printed as Python escapes it.
+
+    Examples
+    --------
+    >>> one_line("max\nretries")
+    'max\\nretries'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _spelt(value: object, spell: Callable[[object], str]) -> str:
+    """Spell a value, shortened where it is long; some numbers and nests are too large for Python to spell."""
+    try:
+        text = spell(value)
+    except (RecursionError, ValueError):
+        return f"({type(value).__name__} too large to show)"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 class SimError(Exception):
     """Any fault the user can mend. The command line prints it as one line and exits with status 2."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(one_line(text))
+
+    def add_note(self, note: str, /) -> None:
+        """Add another fault of the same input, one line as well."""
+        super().add_note(one_line(note))
 
 
 class PolicyError(SimError):
@@ -37,7 +67,7 @@ class LimitError(SimError):
 def did_you_mean(value: object, allowed: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest allowed spelling, or an empty string."""
     spelling = {str(a).lower(): str(a) for a in allowed}
-    near = get_close_matches(str(value).lower(), spelling, n=1, cutoff=0.5)
+    near = get_close_matches(_spelt(value, str).lower(), spelling, n=1, cutoff=0.5)
     return f" Did you mean '{spelling[near[0]]}'?" if near else ""
 
 
@@ -64,7 +94,8 @@ def complaint(
     "d.ini:4: table_tls = 'requir'; allowed: off, on, require. Did you mean 'require'?"
     """
     where = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
+    told = f"{where}{field} = {_spelt(value, repr)}"
     if isinstance(allowed, str):
-        return f"{where}{field} = {value!r}; allowed: {allowed}"
+        return one_line(f"{told}; allowed: {allowed}")
     allowed = list(allowed)
-    return f"{where}{field} = {value!r}; allowed: {', '.join(allowed)}.{did_you_mean(value, allowed)}"
+    return one_line(f"{told}; allowed: {', '.join(allowed)}.{did_you_mean(value, allowed)}")

@@ -16,7 +16,6 @@ unreachable destination is one for the whole system. Names: AsyncOS user guide 1
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from sim.errors import PolicyError, complaint
 from sim.files import read_text
 from sim.formats.account import AccountRow, account_frame
 from sim.formats.destination_keys import NEAR_KEY, with_guess
-from sim.formats.toml_lines import load_toml
+from sim.formats.toml_lines import key_lines, line_of, load_toml
 from sim.policy.params import allowed_range, in_range
 from sim.policy.retry import PROFILE_NAMES, BounceProfile, Growth, HostRetry, is_profile_name
 
@@ -99,6 +98,7 @@ def parse_bounce_profiles(text: str, *, source: str = "<text>", strict: bool = F
 class _Reader:
     def __init__(self, text: str, source: str, strict: bool) -> None:
         self.lines = text.split("\n")
+        self.places = key_lines(text)
         self.source = source
         self.strict = strict
         self.rows: list[AccountRow] = []
@@ -149,9 +149,10 @@ class _Reader:
 
     def value(self, owner: type, name: str, label: str, value: object, line: int) -> object:
         if name == "growth":
-            if str(value).lower() in _GROWTHS:
-                return _GROWTHS[str(value).lower()]
-            raise self.fault(label, value, with_guess(", ".join(_GROWTHS), str(value), _GROWTHS), line)
+            word = value.lower() if isinstance(value, str) else ""
+            if word in _GROWTHS:
+                return _GROWTHS[word]
+            raise self.fault(label, value, with_guess(", ".join(_GROWTHS), word, _GROWTHS), line)
         known: Field[Any] = next(f for f in fields(owner) if f.name == name)
         if not in_range(known, value):
             raise self.fault(label, value, allowed_range(known), line)
@@ -190,21 +191,8 @@ class _Reader:
             raise self.fault(f"[{name}] {keys[0]}", first, f"at most {keys[1]}, which is {longest} s", line)
 
     def line_of(self, section: str, key: str = "") -> int:
-        """Find a key by its looks: the parser tells no lines. Falls back to the section's line, then to 1."""
-        inside, at = False, 1
-        for number, text in enumerate(self.lines, start=1):
-            bare = text.strip()
-            name = re.split(r"[=#\]]", bare.lstrip("["))[0].strip().strip("\"'")
-            if bare.startswith("["):
-                inside = name == section
-                at = number if inside else at
-            elif name == key and inside:
-                return number
-            elif name == section and not inside and "=" in bare:
-                at = number
-            if inside and not key:
-                return at
-        return at
+        """Return the line of a key, else that of its section, else 1."""
+        return line_of(self.places, (section, key) if key else (section,))
 
     def account(self, line: int, kind: Any, reason: str = "", changes_answer: bool = False) -> None:
         text = self.lines[line - 1].strip() if line <= len(self.lines) else ""

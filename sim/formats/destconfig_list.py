@@ -113,7 +113,7 @@ _HEAD = re.compile(r"\s*(?:Rate\s+Bounce|Domain\s+Limiting)\b.*")
 _DEFAULT_LINE = re.compile(r"\s*\(Default\)(?:\s+\S+){4,}\s*", re.IGNORECASE)
 #: What stands around a LIST that was copied from a terminal.
 _DIALOGUE = re.compile(
-    r"\s*(- [A-Z]+ - |.*\[[^\]]*\]>|.*> *(destconfig|list)\s*$|Choose the oper|There (is|are) curr).*", re.IGNORECASE
+    r"(- [A-Z]+ - |.*\[[^\[\]]*\]>|.*> *(destconfig|list)\s*$|Choose the oper|There (is|are) curr).*", re.IGNORECASE
 )
 
 
@@ -288,7 +288,7 @@ class _Reader:
             return None
         cells = self.cells(line)
         if cells is None:
-            talk = _DIALOGUE.fullmatch(line) is not None
+            talk = _DIALOGUE.fullmatch(line.strip()) is not None
             self.row(number, line, "ignored", "dialogue around the LIST" if talk else _fault(line), not talk)
             return None
         name = _name(cells["domain"])

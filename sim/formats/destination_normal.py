@@ -34,7 +34,7 @@ def _line(line: Line) -> str:
     if line.kind is LineKind.HEADER:
         name = DEFAULT if is_default(line.name) else canonical_domain(line.name) or line.name
         # What stands behind the closing bracket is a comment.
-        behind = body[body.index(line.name) + len(line.name) :].lstrip(" \t").removeprefix("]").strip()
+        behind = body[body.index(line.name) + len(line.name) :].lstrip().removeprefix("]").strip()
         return f"[{name}]{' ' * bool(behind)}{behind}{end}"
     if line.kind is LineKind.PAIR:
         key = known_key(line.name)

@@ -110,9 +110,10 @@ class _Writer:
         """Put sections one behind the other, a blank line on either side of those the file did not have."""
         text, after_old = start, True
         for old, block in blocks:
-            if text and not text.endswith(("\n", "\r", "\ufeff")):
+            begun = text not in ("", "\ufeff")
+            if begun and not text.endswith(("\n", "\r")):
                 text += self.newline
-            if not (old and after_old) and text and not text.endswith((self.newline * 2, "\ufeff")):
+            if begun and not (old and after_old) and not text.endswith(self.newline * 2):
                 text += self.newline
             text += block
             after_old = old

@@ -77,6 +77,7 @@ def _line(number: int, text: str) -> Line:
     start = len(text) - len(text[len(key) + 1 :].lstrip(" \t"))
     comment = _COMMENT.search(after)
     stop = len(key) + 1 + (comment.start() if comment else len(after))
+    start = min(start, stop)  # no value, and a comment in its place
     value = text[start:stop].rstrip()
     return Line(number, text, LineKind.PAIR, key.strip(), value, start, start + len(value))
 

@@ -151,6 +151,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
         "pv_after_220": _word("Preferred - Verify when the handshake fails after the 220", ("clear", "fail"), "clear"),
         "starttls_5xx_required": _word("5xx to STARTTLS where TLS is required", ("queue", "bounce"), "queue"),
         "tls_failure_next_mx": _flag("whether a TLS failure goes to the next MX host", default=True),
+        "mta_sts": _flag("whether policies of RFC 8461 are honoured", default=False),
     },
     "delivery": {
         "new_mail_probes": _flag("new mail to a destination that is down opens a connection", default=False),

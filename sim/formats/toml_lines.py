@@ -30,7 +30,7 @@ def load_toml(text: str, source: str, error: type[SimError]) -> dict[str, Any]:
     bare = text.removeprefix("\ufeff").replace("\r\n", "\n")
     try:
         return tomllib.loads(bare)
-    except (tomllib.TOMLDecodeError, RecursionError) as fault:
+    except (ValueError, RecursionError) as fault:  # ValueError too: a number of more digits than Python reads
         at = _AT_LINE.search(str(fault))
         line = int(at[1]) if at else bare.count("\n") + 1
         raise error(f"{source}:{line}: no TOML: {_AT_LINE.sub('', str(fault)).lower()}") from None
@@ -52,7 +52,7 @@ def key_lines(text: str) -> Mapping[Path, int]:
     seen: dict[Path, int] = {}
     section: Path = ()
     inside = False
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         header, key = _HEADER.match(line), _KEY.match(line)
         if not inside and header:
             section = _parts(header[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ def read_trace(path: str | os.PathLike[str]) -> DataFrame:
     import pandas as pd
 
     source = str(path)
-    reader = csv.reader(read_text(path, WorkloadError).removeprefix("\ufeff").splitlines(keepends=True), strict=True)
+    text = read_text(path, WorkloadError).removeprefix("\ufeff")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     found: dict[str, list[str | float]] = {name: [] for name in TRACE_COLUMNS}
     try:
         header = [cell.strip().lower() for cell in next(reader, [])]

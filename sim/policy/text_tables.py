@@ -23,6 +23,7 @@ T = TypeVar("T", bound=Term)
 _VERSION = ("below the minimum", "at least the minimum")
 _HOLDS = ("does not hold", "holds")
 _ANY = "any"
+_EVIDENCE = ("stage", "TLS version", "chain", "name rule", "seen")
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,7 +231,10 @@ def read_evidence(text: str) -> Codes:
     """
     seen = np.zeros((len(Stage), 2, len(Chain), 2), dtype=np.uint8)
     times = np.zeros(seen.shape, dtype=np.int64)
-    for stage, version, chain, holds, label in split_table(text)[1]:
+    heading, body = split_table(text)
+    if len(heading) != len(_EVIDENCE):
+        raise PolicyError(complaint("table heading", " | ".join(heading), " | ".join(_EVIDENCE)))
+    for stage, version, chain, holds, label in body:
         spots = np.ix_(
             _choices(stage, [s.label for s in Stage]),
             _choices(version, _VERSION),
@@ -293,7 +297,7 @@ def evidence_text(seen: Codes) -> str:
                 body.append([stage.label, _VERSION[v], _ANY, _ANY, Seen(int(block[v].flat[0])).label])
                 continue
             body += [[stage.label, _VERSION[v], *cells] for cells in _chain_rows(block[v])]
-    return format_table(["stage", "TLS version", "chain", "name rule", "seen"], body)
+    return format_table(_EVIDENCE, body)
 
 
 def _chain_rows(block: Codes) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import re
@@ -62,7 +63,7 @@ def read_destinations(path: str | os.PathLike[str]) -> Listed:
     """
     path = Path(path)
     text = read_text(path, PopulationError).removeprefix("\ufeff")
-    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     mail: dict[str, tuple[float, dict[str, int]]] = {}
     try:
         header = [cell.strip().lower() for cell in next(reader, [])]
@@ -79,6 +80,8 @@ def read_destinations(path: str | os.PathLike[str]) -> Listed:
         raise PopulationError(f"{path}: no destinations; allowed: one row a domain below the header domain,messages")
     if not any(messages for messages, _ in mail.values()):
         raise PopulationError(complaint("messages", "all 0", "more than 0 in one row at least", file=path))
+    if math.isinf(sum(messages for messages, _ in mail.values())):
+        raise PopulationError(complaint("messages", "more than can be counted", "a finite sum", file=path))
     ordered = sorted(((domain, *row) for domain, row in mail.items()), key=lambda row: (-row[1], row[0]))
     counts = np.array([m for _, m, _ in ordered], dtype=np.float64)
     stated = {c: np.array([codes[c] for *_, codes in ordered], dtype=np.int64) for c in STATED}

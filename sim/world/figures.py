@@ -8,7 +8,9 @@ known can have a range, `low` to `high`, and `range` says what that rests on (``
 from __future__ import annotations
 
 import csv
+import io
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,6 +19,7 @@ from typing import Final
 
 from sim.data import data_root
 from sim.errors import PopulationError, complaint
+from sim.files import read_text
 from sim.terms import Chain, MtaSts, TlsVersion
 from sim.world.draw import Chance, name_keys
 
@@ -50,6 +53,8 @@ _BOUNDS: Final[dict[str, tuple[float, float]]] = {
     "year": (1982.0, 2100.0),
 }
 _TEXT_UNITS: Final = ("preset", "text", "weighting")
+_DIGITS: Final = re.compile(r"[0-9]{1,12}")
+_FLAGS: Final = {"0": False, "1": True}
 _WHOLE: Final = ("count", "year")
 CHECK: Final = "check_"
 #: Shares that exclude each other and sum to 1. Changing some rescales the others in proportion.
@@ -295,17 +300,19 @@ def _folder() -> Path:
 
 
 def _rows(path: Path, columns: tuple[str, ...], more: tuple[str, ...] = ()) -> list[tuple[int, dict[str, str]]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.reader(file)
+    reader = csv.reader(io.StringIO(read_text(path, PopulationError), newline=""), strict=True)
+    rows = []
+    try:
         header = tuple(next(reader, ()))
         if header not in (columns, columns + more):
             raise PopulationError(complaint("header", ",".join(header), ",".join(columns), file=path.name, line=1))
-        rows = []
         for cells in reader:
             if len(cells) != len(header):
                 allowed = f"{len(header)} cells"
                 raise PopulationError(complaint("row", ",".join(cells), allowed, file=path.name, line=reader.line_num))
             rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
+    except csv.Error as fault:
+        raise PopulationError(f"{path.name}:{reader.line_num}: no CSV: {fault}") from None
     return rows
 
 
@@ -315,8 +322,8 @@ def _figure(row: Mapping[str, str], path: Path, line: int) -> Figure:
         parameter=row["parameter"],
         value=None,
         unit=unit,
-        k=int(row["k"]) if row["k"] else None,
-        n=int(row["n"]) if row["n"] else None,
+        k=_number_of(row, "k", path, line),
+        n=_number_of(row, "n", path, line),
         weighting=row["weighting"],
         source=row["source"],
         status=row["status"],
@@ -338,6 +345,12 @@ def _figure(row: Mapping[str, str], path: Path, line: int) -> Figure:
         raise PopulationError(complaint("value", row["value"], "a number", file=path.name, line=line)) from fault
     figure = replace(figure, value=_checked(figure, value))
     return _with_range(figure, row) if any(row.get(column) for column in RANGE_COLUMNS) else figure
+
+
+def _number_of(row: Mapping[str, str], column: str, path: Path, line: int) -> int | None:
+    if row[column] and not _DIGITS.fullmatch(row[column]):
+        raise PopulationError(complaint(column, row[column], "a whole number, 0 or more", file=path.name, line=line))
+    return int(row[column]) if row[column] else None
 
 
 def _with_range(figure: Figure, row: Mapping[str, str]) -> Figure:
@@ -374,7 +387,7 @@ def _checked(figure: Figure, value: float | None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PopulationError(complaint(figure.parameter, value, allowed))
     whole = figure.unit in _WHOLE
-    if not low <= value <= high or (whole and value != int(value)):
+    if not low <= value <= high or math.isinf(value) or (whole and value != int(value)):
         raise PopulationError(complaint(figure.parameter, value, f"{allowed}{', whole' if whole else ''}"))
     return float(value)
 
@@ -396,20 +409,21 @@ def _rescale(figures: dict[str, Figure], group: tuple[str, ...], given: set[str]
 def _provider(row: Mapping[str, str]) -> Provider:
     chains, versions = {c.label: c for c in Chain}, {v.label: v for v in TlsVersion}
     modes = {m.label: m for m in MtaSts}
+    median_s = _within(row["accept_median_s"], 1e-9, 1e9) if row["accept_median_s"] else None
     return Provider(
         provider=row["provider"],
         consumer_domains=tuple(row["consumer_domains"].split()),
-        rank=int(row["rank"]) if row["rank"] else None,
-        hosted_share=float(row["hosted_share"]),
-        starttls=bool(int(row["starttls"])),
+        rank=int(_within(row["rank"], 1, 1e9, whole=True)) if row["rank"] else None,
+        hosted_share=_within(row["hosted_share"], 0, math.inf),
+        starttls=_FLAGS[row["starttls"]],
         chain=chains[row["chain"]],
-        names_mx=bool(int(row["names_mx"])),
-        preferences=tuple(int(p) for p in row["mx_preferences"].split()),
-        backends=int(row["backends"]),
+        names_mx=_FLAGS[row["names_mx"]],
+        preferences=tuple(int(_within(p, 0, 65_535, whole=True)) for p in row["mx_preferences"].split()),
+        backends=int(_within(row["backends"], 1, 1e6, whole=True)),
         tls_version=versions[row["tls_version"]] if row["tls_version"] else None,
-        accept_median_s=float(row["accept_median_s"]) if row["accept_median_s"] else None,
-        first_4yz_rate=float(row["first_4yz_rate"]) if row["first_4yz_rate"] else None,
-        dane=bool(int(row["dane"])),
+        accept_median_s=median_s,
+        first_4yz_rate=_within(row["first_4yz_rate"], 0, 1) if row["first_4yz_rate"] else None,
+        dane=_FLAGS[row["dane"]],
         mta_sts=modes[row["mta_sts"]],
         share_source=row["share_source"],
         share_status=row["share_status"],
@@ -419,3 +433,10 @@ def _provider(row: Mapping[str, str]) -> Provider:
         standards_status=row["standards_status"],
         note=row["note"],
     )
+
+
+def _within(text: str, low: float, high: float, *, whole: bool = False) -> float:
+    value = float(text)
+    if not low <= value <= high or (whole and not value.is_integer()):
+        raise ValueError(f"{text!r}, which is not within {low:g}..{high:g},")
+    return value
