@@ -16,7 +16,7 @@ import numpy as np
 from sim.policy.decide import decide
 from sim.policy.profile import Profile, Value
 from sim.policy.text_tables import split_table
-from sim.terms import Chain, Dane, DaneOption, MtaSts, Outcome, Stage
+from sim.terms import Chain, Dane, DaneOption, MtaSts, NameRule, Outcome, Stage
 
 WORDS = {
     Outcome.DELIVER_CLEAR: "clear",
@@ -62,6 +62,8 @@ def words_of(
     option = profile.dane_option if dane_option is None else dane_option
     stage, version, chain, holds = (np.array(column) for column in zip(*SITUATIONS[situation], strict=True))
     tables = profile.tables(switches)
+    if tables.asks(setting, option, dane, mta_sts, mx_listed)[1] is NameRule.CHAIN_ONLY:
+        holds[:] = True  # no name can fail a rule that asks for none
     found = []
     for aged in (0, 1):
         outcome = decide(
