@@ -30,8 +30,8 @@ DEMANDS = """
 """
 
 #: Clear text is a new connection to the same host at once, after a handshake that failed and not after a session that
-#: was lost [lab]. One that hangs ends as a time-out, which opens no way for clear text in mta_session.c; under a mandatory
-#: setting the host was tried over and over [lab], here once a pass. A bad greeting is a temporary failure.
+#: was lost [lab]. One that hangs ends as a time-out, which opens no way for clear text in mta_session.c; under a
+#: mandatory setting the host was tried over and over [lab], here once a pass. A bad greeting is a temporary failure.
 OUTCOMES = """
     seen             | opportunistic              | encrypt     | verify      | clear
     DNS temporary    | retry later                | retry later | retry later | retry later
