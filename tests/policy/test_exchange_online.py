@@ -27,28 +27,28 @@ CERTIFICATES = """
 """
 #: The rule is that of the TLSA records where these are usable, and no chain is looked at. Unusable ones demand TLS.
 DANE = """
-    tlsa            | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
-    usable-match    | defer | defer | defer | defer | defer | defer | defer       | defer     | ver                   | defer    | ver
-    usable-mismatch | defer | defer | defer | defer | defer | defer | defer       | defer     | ver                   | defer    | ver
-    unusable        | last  | last  | last  | defer | last  | last  | defer       | unv       | unv                   | unv      | unv
-    bogus           | defer | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | defer
-    none            | clear | clear | clear | defer | defer | defer | defer       | unv       | unv                   | unv      | unv
-    insecure        | clear | clear | clear | defer | defer | defer | defer       | unv       | unv                   | unv      | unv
+    tlsa            | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | 5XX GREETING | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
+    usable-match    | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | ver                   | defer    | ver
+    usable-mismatch | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | ver                   | defer    | ver
+    unusable        | last  | last  | last  | defer | last  | last  | defer       | defer        | unv       | unv                   | unv      | unv
+    bogus           | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | defer
+    none            | clear | clear | clear | defer | defer | defer | defer       | defer        | unv       | unv                   | unv      | unv
+    insecure        | clear | clear | clear | defer | defer | defer | defer       | defer        | unv       | unv                   | unv      | unv
 """  # noqa: E501
 MANDATORY = """
-    tlsa         | NO    | REF4  | REF5  | HS    | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
-    usable-match | defer | defer | defer | defer | defer     | ver                   | defer    | ver
-    unusable     | ABSENT | ABSENT | ABSENT | ABSENT | ABSENT | ABSENT               | ABSENT   | ABSENT
-    bogus        | defer | defer | defer | defer | defer     | defer                 | defer    | defer
-    none         | ABSENT | ABSENT | ABSENT | ABSENT | ABSENT | ABSENT               | ABSENT   | ABSENT
-    insecure     | ABSENT | ABSENT | ABSENT | ABSENT | ABSENT | ABSENT               | ABSENT   | ABSENT
+    tlsa         | NO     | REF4   | REF5   | HS     | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
+    usable-match | defer  | defer  | defer  | defer  | defer     | ver                   | defer    | ver
+    unusable     | ABSENT | ABSENT | ABSENT | ABSENT | ABSENT    | ABSENT                | ABSENT   | ABSENT
+    bogus        | defer  | defer  | defer  | defer  | defer     | defer                 | defer    | defer
+    none         | ABSENT | ABSENT | ABSENT | ABSENT | ABSENT    | ABSENT                | ABSENT   | ABSENT
+    insecure     | ABSENT | ABSENT | ABSENT | ABSENT | ABSENT    | ABSENT                | ABSENT   | ABSENT
 """
 MTA_STS = """
-    policy   | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
-    none     | clear | clear | clear | defer | defer | defer | defer       | unv       | unv                   | unv      | unv
-    testing  | clear | clear | clear | defer | defer | defer | defer       | unv       | unv                   | unv      | unv
-    enforce  | defer | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | ver
-    unlisted | defer | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | defer
+    policy   | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | 5XX GREETING | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
+    none     | clear | clear | clear | defer | defer | defer | defer       | defer        | unv       | unv                   | unv      | unv
+    testing  | clear | clear | clear | defer | defer | defer | defer       | defer        | unv       | unv                   | unv      | unv
+    enforce  | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | ver
+    unlisted | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | defer
 """  # noqa: E501
 
 

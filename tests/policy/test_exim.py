@@ -29,21 +29,21 @@ CERTIFICATES = """
 """
 #: A host in no list, under hosts_try_dane. Where TLSA records are usable the rule is theirs, and no chain is looked at.
 TRY_DANE = """
-    tlsa            | NO    | REF4  | REF5  | HS    | HANGS | LOST IN TLS | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
-    usable-match    | defer | defer | defer | defer | defer | defer       | defer     | ver                   | defer    | ver
-    usable-mismatch | defer | defer | defer | defer | defer | defer       | defer     | ver                   | defer    | ver
-    unusable        | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | defer
-    bogus           | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | defer
-    none            | clear | clear | clear | clear | clear | clear       | unv       | unv                   | unv      | ver
-    insecure        | clear | clear | clear | clear | clear | clear       | unv       | unv                   | unv      | ver
+    tlsa            | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | 5XX GREETING | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
+    usable-match    | defer | defer | defer | defer | defer | defer | defer       | bounce       | defer     | ver                   | defer    | ver
+    usable-mismatch | defer | defer | defer | defer | defer | defer | defer       | bounce       | defer     | ver                   | defer    | ver
+    unusable        | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | defer
+    bogus           | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | defer
+    none            | clear | clear | clear | defer | clear | clear | clear       | bounce       | unv       | unv                   | unv      | ver
+    insecure        | clear | clear | clear | defer | clear | clear | clear       | bounce       | unv       | unv                   | unv      | ver
 """  # noqa: E501
 REQUIRE_DANE = """
-    tlsa         | NO     | REF4   | REF5   | HS     | HANGS  | LOST IN TLS | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
-    usable-match | defer  | defer  | defer  | defer  | defer  | defer       | defer     | ver                   | defer    | ver
-    unusable     | defer  | defer  | defer  | defer  | defer  | defer       | defer     | defer                 | defer    | defer
-    bogus        | defer  | defer  | defer  | defer  | defer  | defer       | defer     | defer                 | defer    | defer
-    none         | bounce | bounce | bounce | bounce | bounce | bounce      | bounce    | bounce                | bounce   | bounce
-    insecure     | bounce | bounce | bounce | bounce | bounce | bounce      | bounce    | bounce                | bounce   | bounce
+    tlsa         | NO     | REF4   | REF5   | LOST   | HS     | HANGS  | LOST IN TLS | 5XX GREETING | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
+    usable-match | defer  | defer  | defer  | defer  | defer  | defer  | defer       | bounce       | defer     | ver                   | defer    | ver
+    unusable     | defer  | defer  | defer  | defer  | defer  | defer  | defer       | defer        | defer     | defer                 | defer    | defer
+    bogus        | defer  | defer  | defer  | defer  | defer  | defer  | defer       | defer        | defer     | defer                 | defer    | defer
+    none         | bounce | bounce | bounce | bounce | bounce | bounce | bounce      | bounce       | bounce    | bounce                | bounce   | bounce
+    insecure     | bounce | bounce | bounce | bounce | bounce | bounce | bounce      | bounce       | bounce    | bounce                | bounce   | bounce
 """  # noqa: E501
 #: Records of which none is usable, where TLS that nobody vouches for is demanded instead.
 UNUSABLE_ENCRYPT = """
@@ -75,7 +75,9 @@ def test_usable_records_take_tryclear_away_from_every_list_that_tries_tls() -> N
 
 
 def test_the_page_of_hosts_require_dane() -> None:
-    check_dane(PROFILE, REQUIRE_DANE, setting=HostList.DEFAULT, dane_option=DaneOption.MANDATORY)
+    for value in PROFILE.switches["dane_unusable"].outcomes:
+        case = {"setting": HostList.DEFAULT, "dane_option": DaneOption.MANDATORY, "switches": {"dane_unusable": value}}
+        check_dane(PROFILE, REQUIRE_DANE, **case)
 
 
 def test_the_page_of_records_none_of_which_is_usable() -> None:

@@ -31,11 +31,11 @@ NEXT_HOST = """
 """
 #: As shipped, and the same under the rule for secure transport where a policy is enforced.
 MTA_STS = """
-    policy   | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
-    none     | clear | clear | clear | defer | clear | clear | defer       | unv       | unv                   | unv      | unv
-    testing  | clear | clear | clear | defer | clear | clear | defer       | unv       | unv                   | unv      | unv
-    enforce  | defer | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | ver
-    unlisted | defer | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | defer
+    policy   | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | 5XX GREETING | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
+    none     | clear | clear | clear | defer | clear | clear | defer       | defer        | unv       | unv                   | unv      | unv
+    testing  | clear | clear | clear | defer | clear | clear | defer       | defer        | unv       | unv                   | unv      | unv
+    enforce  | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | ver
+    unlisted | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | defer
 """  # noqa: E501
 
 

@@ -48,21 +48,21 @@ REMEMBERING = """
 """  # noqa: E501
 #: With enable_dane. Where TLSA records are usable the rule is theirs, and no chain is looked at.
 DANE = """
-    tlsa            | NO    | REF4  | REF5  | HS    | HANGS | LOST IN TLS | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
-    usable-match    | defer | defer | defer | defer | defer | defer       | defer     | ver                   | defer    | ver
-    usable-mismatch | defer | defer | defer | defer | defer | defer       | defer     | ver                   | defer    | ver
-    unusable        | defer | defer | defer | defer | defer | defer       | unv       | unv                   | unv      | unv
-    bogus           | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | defer
-    none            | clear | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | ver
-    insecure        | clear | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | ver
+    tlsa            | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | 5XX GREETING | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
+    usable-match    | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | ver                   | defer    | ver
+    usable-mismatch | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | ver                   | defer    | ver
+    unusable        | defer | defer | defer | defer | defer | defer | defer       | defer        | unv       | unv                   | unv      | unv
+    bogus           | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | defer
+    none            | clear | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | ver
+    insecure        | clear | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | ver
 """  # noqa: E501
 #: As shipped; a policy in testing is OpportunisticInsecure.
 MTA_STS = """
-    policy   | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
-    none     | clear | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | ver
-    testing  | clear | defer | defer | defer | clear | defer | defer       | unv       | unv                   | unv      | unv
-    enforce  | defer | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | ver
-    unlisted | defer | defer | defer | defer | defer | defer | defer       | defer     | defer                 | defer    | defer
+    policy   | NO    | REF4  | REF5  | LOST  | HS    | HANGS | LOST IN TLS | 5XX GREETING | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
+    none     | clear | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | ver
+    testing  | clear | defer | defer | defer | clear | defer | defer       | defer        | unv       | unv                   | unv      | unv
+    enforce  | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | ver
+    unlisted | defer | defer | defer | defer | defer | defer | defer       | defer        | defer     | defer                 | defer    | defer
 """  # noqa: E501
 
 
