@@ -170,7 +170,8 @@ class Profile:
     nearest : its setting that comes nearest to each of the gateway's.
     demands : text of the table of demands (`read_demands`).
     outcomes : text of the outcome table; demands of `NOT_USED` have no column.
-    aged : the cells that differ for an aged message, where the sender has such a rule.
+    aged : the cells that differ for an aged message, where the sender has such a rule: an outcome, or a cell as the
+        outcome table has it, with marks of switches.
     switches : by name; a mark ``?name`` of a cell names the one that changes it, a bare ``?`` none.
     dane_option : how it uses DANE as shipped.
     minimum_tls : the lowest TLS version it accepts as shipped; None: as the run says.
@@ -188,7 +189,7 @@ class Profile:
     demands: str
     outcomes: str
     queueing: Queueing | None
-    aged: Mapping[tuple[Seen, Demand], Outcome] = field(default_factory=dict)
+    aged: Mapping[tuple[Seen, Demand], Outcome | str] = field(default_factory=dict)
     switches: Mapping[str, Switch] = field(default_factory=dict)
     dane_option: DaneOption = DaneOption.NONE
     minimum_tls: TlsVersion | None = None
@@ -235,7 +236,7 @@ class Profile:
         young = self._outcome(switches)
         outcome = np.stack([young.T, young.T], axis=2)
         for (seen, wanted), then in self.aged.items():
-            outcome[wanted, seen, 1] = then
+            outcome[wanted, seen, 1] = self._aged_outcome(then, switches) if isinstance(then, str) else then
         reason = np.repeat(read_columns(REASONS, rows=Seen, columns=(Reason,))[0][None], len(Demand), axis=0)
         for place, why in _REASONS.items():
             reason[place if isinstance(place, tuple) else (place, slice(Seen.UNREACHABLE, None))] = why
@@ -262,6 +263,15 @@ class Profile:
             codes[before, demand] = codes[before, Demand.CLEAR if Demand.CLEAR in grid.columns else grid.columns[0]]
             codes[Seen.UNREACHABLE :, demand] = outcome
         return codes
+
+    def _aged_outcome(self, cell: str, switches: Mapping[str, Value]) -> Outcome:
+        label, _, marks = cell.partition("?")
+        outcome = term(label, Outcome)
+        for n, mark in enumerate(_split(marks)):
+            chosen = self.switches[mark].outcomes[switches[mark]]
+            if chosen is not None and (outcome == Outcome.NEXT_HOST or n == 0):
+                outcome = chosen
+        return outcome
 
     def unsettled(self) -> list[tuple[Seen, Demand, tuple[str, ...]]]:
         """List the cells of the outcome table that no source settles.

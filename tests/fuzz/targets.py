@@ -351,7 +351,7 @@ def demand_table(data: bytes) -> None:
 
     found = attempt(lambda: read(text_of(data)), PolicyError)
     if found is not None:
-        again = read(demands_text(*found, Setting))
+        again = read(demands_text(found[0], found[1], Setting))
         assert all((a == b).all() for a, b in zip(found, again, strict=True))
 
 

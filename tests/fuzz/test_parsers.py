@@ -198,8 +198,11 @@ def test_a_row_that_is_no_figure_is_refused(tmp_path: Path, row: bytes) -> None:
     ],
 )
 def test_a_provider_with_a_value_out_of_range_is_refused(tmp_path: Path, column: str, value: str) -> None:
-    cells = ["p", "", "1", "0.1", "1", "trusted", "1", "10", "1", "", "2.5", "x", "assumed", "x", "assumed", ""]
-    right = dict(zip(PROVIDER_COLUMNS, cells, strict=True))
+    said = {"provider": "p", "rank": "1", "hosted_share": "0.1", "starttls": "1", "chain": "trusted", "names_mx": "1"}
+    said |= {"mx_preferences": "10", "backends": "1", "accept_median_s": "2.5", "dane": "0", "mta_sts": "none"}
+    right = {
+        c: said.get(c, {"source": "x", "status": "assumed"}.get(c.rpartition("_")[2], "")) for c in PROVIDER_COLUMNS
+    }
     path = tmp_path / "f.csv"
     for row, read in (({**right, column: value}, False), (right, True)):
         path.write_text(",".join(PROVIDER_COLUMNS) + "\n" + ",".join(row.values()) + "\n")

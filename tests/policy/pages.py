@@ -15,8 +15,8 @@ import numpy as np
 
 from sim.policy.decide import decide
 from sim.policy.profile import Profile, Value
-from sim.policy.text_tables import split_table
-from sim.terms import Chain, Dane, DaneOption, MtaSts, Outcome, Stage
+from sim.policy.text_tables import split_table, term
+from sim.terms import Chain, Dane, DaneOption, MtaSts, NameRule, Outcome, Stage
 
 WORDS = {
     Outcome.DELIVER_CLEAR: "clear",
@@ -62,6 +62,8 @@ def words_of(
     option = profile.dane_option if dane_option is None else dane_option
     stage, version, chain, holds = (np.array(column) for column in zip(*SITUATIONS[situation], strict=True))
     tables = profile.tables(switches)
+    if tables.asks(setting, option, dane, mta_sts, int(mx_listed))[1] is NameRule.CHAIN_ONLY:
+        holds[:] = True  # no name can fail a rule that asks for none
     found = []
     for aged in (0, 1):
         outcome = decide(
@@ -92,3 +94,21 @@ def check_rows(profile: Profile, page: str, cases: list[dict[str, object]]) -> N
             if found != said:
                 wrong.append(f"{row[0]}, {situation}: the page says {said}, the tables {found}")
     assert not wrong, "\n".join(wrong)
+
+
+def check_dane(profile: Profile, page: str, **case: object) -> None:
+    """Assert that every cell of a page is what the tables say whose rows are states of the MX host's TLSA records."""
+    states = [term(row[0], Dane) for row in split_table(page)[1]]
+    check_rows(profile, page, [{"dane": state} | case for state in states])
+
+
+def check_mta_sts(profile: Profile, page: str, **case: object) -> None:
+    """Assert that every cell of a page is what the tables say whose rows are modes of a policy.
+
+    ``unlisted`` is the mode *enforce* for an MX host the policy does not list.
+    """
+    for row in split_table(page)[1]:
+        listed = row[0] != "unlisted"
+        mode = term(row[0], MtaSts) if listed else MtaSts.ENFORCE
+        heading = page.strip().splitlines()[0]
+        check_rows(profile, f"{heading}\n{' | '.join(row)}", [{"mta_sts": mode, "mx_listed": listed} | case])

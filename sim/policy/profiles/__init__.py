@@ -11,7 +11,16 @@ if TYPE_CHECKING:
     from sim.policy.profile import Profile
 
 #: Keys of the senders, in the order in which they are shown.
-SENDERS = ("esa", "postfix")
+SENDERS = (
+    "esa",
+    "postfix",
+    "exim",
+    "opensmtpd",
+    "exchange_server",
+    "exchange_online",
+    "google_workspace",
+    "kumomta",
+)
 
 
 def profile(sender: str) -> Profile:
