@@ -11,7 +11,19 @@ if TYPE_CHECKING:
     from sim.policy.profile import Profile
 
 #: Keys of the senders, in the order in which they are shown.
-SENDERS = ("esa", "postfix")
+SENDERS = (
+    "esa",
+    "postfix",
+    "sendmail",
+    "haraka",
+    "stalwart",
+    "halon",
+    "momentum",
+    "powermta",
+    "fortimail",
+    "proofpoint",
+    "mimecast",
+)
 
 
 def profile(sender: str) -> Profile:
