@@ -53,6 +53,12 @@ MANDATORY = """
 STATES = (
     Dane.USABLE_MATCH, Dane.USABLE_MISMATCH, Dane.USABLE_UNSEEN, Dane.UNUSABLE, Dane.BOGUS, Dane.NONE, Dane.INSECURE
 )  # fmt: skip
+#: Usable records and a policy in force, where a session breaks.
+BROKEN = """
+    asked           | LOST  | HANGS | LOST IN TLS | 5XX GREETING
+    usable-match    | defer | defer | defer       | defer
+    enforce, listed | defer | defer | defer       | defer
+"""
 #: mtasts-status over a policy in mode enforce, level preferred.
 POLICIES = """
     mtasts-status    | NO    | REF4  | REF5  | LOST  | HS    | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
@@ -95,6 +101,12 @@ def test_the_page_of_mtasts_status() -> None:
         case("enable", mta_sts=MtaSts.TESTING),
     ]
     check_rows(PROFILE, POLICIES, cases)
+    usable: dict[str, object] = {
+        "setting": Level.PREFERRED,
+        "dane": Dane.USABLE_MATCH,
+        "dane_option": DaneOption.OPPORTUNISTIC,
+    }
+    check_rows(PROFILE, BROKEN, [usable, case("enable")])
 
 
 def test_the_other_reading_of_a_failed_handshake() -> None:

@@ -41,6 +41,20 @@ DANE = """
     bogus        | defer | defer | defer     | defer                 | defer
     insecure     | clear | clear | unv       | unv                   | unv
 """
+#: Mode optional with a hook for policies.
+POLICIES = """
+    policy            | NO    | HS    | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
+    enforce, listed   | defer | defer | defer     | defer                 | defer    | ver
+    enforce, unlisted | defer | defer | defer     | defer                 | defer    | defer
+    testing           | clear | clear | unv       | unv                   | unv      | unv
+"""
+#: Usable records and a policy in force, where a session breaks or STARTTLS is refused.
+BROKEN = """
+    asked           | REF4  | REF5  | LOST  | HANGS | LOST IN TLS | 5XX GREETING
+    usable-match    | defer | defer | defer | defer | defer       | defer
+    enforce, listed | defer | defer | defer | defer | defer       | defer
+"""
+ENFORCED: dict[str, object] = {"setting": Mode.OPTIONAL, "mta_sts": MtaSts.ENFORCE, "switches": {"mta_sts": True}}
 
 
 def test_every_cell_says_what_the_page_says() -> None:
@@ -79,10 +93,17 @@ def test_a_hook_for_dane_asks_what_rfc_7672_says() -> None:
 
 
 def test_a_hook_for_policies_asks_what_rfc_8461_says() -> None:
-    case = {"mta_sts": MtaSts.ENFORCE, "switches": {"mta_sts": True}}
-    words = {s: words_of(PROFILE, Mode.OPTIONAL, s, **case) for s in ("NO", "BAD NAME", "OK")}  # type: ignore[arg-type]
-    assert words == {"NO": "defer", "BAD NAME": "defer", "OK": "ver"}
-    assert words_of(PROFILE, Mode.OPTIONAL, "OK", mx_listed=False, **case) == "defer"  # type: ignore[arg-type]
+    cases = [ENFORCED, ENFORCED | {"mx_listed": False}, ENFORCED | {"mta_sts": MtaSts.TESTING}]
+    check_rows(PROFILE, POLICIES, cases)
+
+
+def test_hooks_leave_a_broken_session_to_the_next_host() -> None:
+    asked: dict[str, object] = {
+        "setting": Mode.OPTIONAL,
+        "dane_option": DaneOption.OPPORTUNISTIC,
+        "dane": Dane.USABLE_MATCH,
+    }
+    check_rows(PROFILE, BROKEN, [asked, ENFORCED])
 
 
 def test_the_name_that_counts_is_the_mx_hosts() -> None:

@@ -41,6 +41,16 @@ NO_FALLBACK = """
     required ca      | defer | defer | defer | defer | defer | defer | defer     | defer                 | defer    | ver
     required host    | defer | defer | defer | defer | defer | defer | defer     | defer                 | defer    | ver
 """  # noqa: E501
+NO_FALLBACK_BROKEN = """
+    TLS              | LOST IN TLS | 5XX GREETING
+    no               | clear       | defer
+    ifavailable      | defer       | defer
+    ifavailable ca   | defer       | defer
+    ifavailable host | defer       | defer
+    required         | defer       | defer
+    required ca      | defer       | defer
+    required host    | defer       | defer
+"""
 #: TLS_Verify = optional where it is neither ca nor host.
 OPTIONAL = """
     TLS              | NO    | HS    | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
@@ -69,8 +79,9 @@ def test_every_cell_says_what_the_page_says(page: str) -> None:
     check_page(PROFILE, page)
 
 
-def test_every_cell_without_the_fall_back() -> None:
-    check_page(PROFILE, NO_FALLBACK, switches={"tls_ifavailable_fallback": False})
+@pytest.mark.parametrize("page", [NO_FALLBACK, NO_FALLBACK_BROKEN])
+def test_every_cell_without_the_fall_back(page: str) -> None:
+    check_page(PROFILE, page, switches={"tls_ifavailable_fallback": False})
 
 
 def test_every_cell_with_a_check_that_stops_nothing() -> None:

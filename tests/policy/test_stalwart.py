@@ -41,6 +41,12 @@ DANE = """
 STATES = (
     Dane.USABLE_MATCH, Dane.USABLE_MISMATCH, Dane.USABLE_UNSEEN, Dane.UNUSABLE, Dane.BOGUS, Dane.NONE, Dane.INSECURE
 )  # fmt: skip
+#: Usable records and a policy in force, where a session breaks.
+BROKEN = """
+    asked           | LOST  | HANGS | LOST IN TLS | 5XX GREETING
+    usable-match    | defer | defer | defer       | last
+    enforce, listed | defer | defer | defer       | last
+"""
 #: A policy of RFC 8461 over the strategy optional.
 POLICIES = """
     policy            | NO    | REF4  | REF5  | HS    | BAD CHAIN   | BAD CHAIN, RULE HOLDS | BAD NAME    | OK
@@ -69,6 +75,7 @@ def test_the_page_of_policies() -> None:
         enforced | {"switches": {"mta_sts": "disable"}},
     ]
     check_rows(PROFILE, POLICIES, cases)
+    check_rows(PROFILE, BROKEN, [{"setting": Strategy.OPTIONAL, "dane": Dane.USABLE_MATCH}, enforced])
 
 
 @pytest.mark.parametrize("state", list(Dane))
