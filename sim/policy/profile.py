@@ -172,6 +172,7 @@ class Profile:
     outcomes : text of the outcome table; demands of `NOT_USED` have no column.
     aged : the cells that differ for an aged message, where the sender has such a rule: an outcome, or a cell as the
         outcome table has it, with marks of switches.
+    aged_if : a switch and its value under which alone they do; None = always.
     switches : by name; a mark ``?name`` of a cell names the one that changes it, a bare ``?`` none.
     dane_option : how it uses DANE as shipped.
     minimum_tls : the lowest TLS version it accepts as shipped; None: as the run says.
@@ -190,6 +191,7 @@ class Profile:
     outcomes: str
     queueing: Queueing | None
     aged: Mapping[tuple[Seen, Demand], Outcome | str] = field(default_factory=dict)
+    aged_if: tuple[str, Value] | None = None
     switches: Mapping[str, Switch] = field(default_factory=dict)
     dane_option: DaneOption = DaneOption.NONE
     minimum_tls: TlsVersion | None = None
@@ -235,8 +237,9 @@ class Profile:
         demand, rule = read_demands(self.demands, self.settings, switches)
         young = self._outcome(switches)
         outcome = np.stack([young.T, young.T], axis=2)
-        for (seen, wanted), then in self.aged.items():
-            outcome[wanted, seen, 1] = self._aged_outcome(then, switches) if isinstance(then, str) else then
+        if self.aged_if is None or switches[self.aged_if[0]] == self.aged_if[1]:
+            for (seen, wanted), then in self.aged.items():
+                outcome[wanted, seen, 1] = self._aged_outcome(then, switches) if isinstance(then, str) else then
         reason = np.repeat(read_columns(REASONS, rows=Seen, columns=(Reason,))[0][None], len(Demand), axis=0)
         for place, why in _REASONS.items():
             reason[place if isinstance(place, tuple) else (place, slice(Seen.UNREACHABLE, None))] = why

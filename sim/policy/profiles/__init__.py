@@ -20,6 +20,15 @@ SENDERS = (
     "exchange_online",
     "google_workspace",
     "kumomta",
+    "sendmail",
+    "haraka",
+    "stalwart",
+    "halon",
+    "momentum",
+    "powermta",
+    "fortimail",
+    "proofpoint",
+    "mimecast",
 )
 
 
