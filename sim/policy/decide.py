@@ -162,6 +162,21 @@ class Tables:
         return "\n".join(parts)
 
 
+#: Arguments of `decide`: name, how many codes there are (0: as many as the sender has settings), and their enum.
+_ARGUMENTS: tuple[tuple[str, int, type[Term] | None], ...] = (
+    ("setting", 0, None),
+    ("stage", len(Stage), Stage),
+    ("version_ok", 2, None),
+    ("chain", len(Chain), Chain),
+    ("rule_holds", 2, None),
+    ("aged", 2, None),
+    ("dane_option", len(DaneOption), DaneOption),
+    ("dane", len(Dane), Dane),
+    ("mta_sts", len(MtaSts), MtaSts),
+    ("mx_listed", 2, None),
+)
+
+
 def decide(
     setting: ArrayLike,
     stage: ArrayLike,
@@ -216,20 +231,12 @@ def decide(
     -----
     Sources: those of the tables; RFC 3207 section 4 for the replies to STARTTLS (220, 454, 501).
     """
-    evidence = [
-        _codes("stage", stage, len(Stage), Stage),
-        _codes("version_ok", version_ok, 2),
-        _codes("chain", chain, len(Chain), Chain),
-        _codes("rule_holds", rule_holds, 2),
-        _codes("aged", aged, 2),
-    ]
-    settings = _codes("setting", setting, len(tables.settings), tables.settings)
-    case = [
-        _codes("dane_option", dane_option, len(DaneOption), DaneOption),
-        _codes("dane", dane, len(Dane), Dane),
-        _codes("mta_sts", mta_sts, len(MtaSts), MtaSts),
-        _codes("mx_listed", mx_listed, 2),
-    ]
+    given = (setting, stage, version_ok, chain, rule_holds, aged, dane_option, dane, mta_sts, mx_listed)
+    settings, *checked = (
+        _codes(name, column, size or len(tables.settings), terms or (tables.settings if not size else None))
+        for (name, size, terms), column in zip(_ARGUMENTS, given, strict=True)
+    )
+    evidence, case = checked[:5], checked[5:]
     if not tables.rule_may_replace_chain and tuple(int(c) if c.ndim == 0 else -1 for c in case) == PLAIN:
         return _look_up([settings, *evidence], tables.combined)
     rule = _look_up([settings, *case], tables.rule)

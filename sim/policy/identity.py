@@ -307,11 +307,24 @@ def rule_holds(
     except ValueError:
         raise PolicyError(complaint("name rule", rule, [r.label for r in NameRule])) from None
     named = (san_present, san_domain, cn_domain, san_mx, cn_mx, san_ptr, cn_ptr)
-    columns = (*named, mx_below_domain, fingerprint_listed, tlsa_matches)
-    present, s_domain, c_domain, s_mx, c_mx, s_ptr, c_ptr, below, listed, matches = (
-        np.asarray(c, dtype=np.bool_) for c in np.broadcast_arrays(*columns)
-    )
-    if known is NameRule.VERIFY:
+    others = (mx_below_domain, fingerprint_listed, tlsa_matches)
+    return _holds(known, *(np.asarray(c, dtype=np.bool_) for c in np.broadcast_arrays(*named, *others)))
+
+
+def _holds(
+    rule: NameRule,
+    present: Flags,
+    s_domain: Flags,
+    c_domain: Flags,
+    s_mx: Flags,
+    c_mx: Flags,
+    s_ptr: Flags,
+    c_ptr: Flags,
+    below: Flags,
+    listed: Flags,
+    matches: Flags,
+) -> Flags:
+    if rule is NameRule.VERIFY:
         return (present & s_domain) | c_domain | c_ptr
     no, yes = np.zeros(present.shape, dtype=np.bool_), np.ones(present.shape, dtype=np.bool_)
     in_san, in_cn = {
@@ -325,5 +338,5 @@ def rule_holds(
         NameRule.MTA_STS: (s_mx, no),
         NameRule.FINGERPRINT: (listed, listed),
         NameRule.TLSA: (matches, matches),
-    }[known]
+    }[rule]
     return np.where(present, in_san, in_cn)

@@ -244,6 +244,8 @@ class Profile:
         for place, why in _REASONS.items():
             reason[place if isinstance(place, tuple) else (place, slice(Seen.UNREACHABLE, None))] = why
         delivers = (outcome <= Outcome.DELIVER_VERIFIED).all(axis=2)
+        # TLS that came up and was good, and is still not good enough: RFC 8460 has the general failure for it.
+        reason[reason == Reason.NONE] = Reason.VALIDATION_FAILURE
         return Tables(
             settings=self.settings,
             demand=demand,

@@ -25,8 +25,8 @@ CERTIFICATES = """
     preferred    | unv       | unv                   | unv      | unv
     encrypt      | unv       | unv                   | unv      | unv
     encrypt fail | unv       | unv                   | unv      | unv
-    secure       | defer     | defer                 | defer    | ver
-    secure fail  | bounce    | bounce                | bounce   | ver
+    secure       | defer     | defer                 | ver      | ver
+    secure fail  | bounce    | bounce                | ver      | ver
 """
 #: dane-support = opportunistic over level preferred.
 OPPORTUNISTIC = """
@@ -63,7 +63,6 @@ BROKEN = """
 POLICIES = """
     mtasts-status    | NO    | REF4  | REF5  | LOST  | HS    | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
     none             | clear | clear | clear | defer | clear | unv       | unv                   | unv      | unv
-    monitor          | clear | clear | clear | defer | clear | unv       | unv                   | unv      | unv
     enable           | defer | defer | defer | defer | defer | defer     | defer                 | defer    | ver
     enable, unlisted | defer | defer | defer | defer | defer | defer     | defer                 | defer    | defer
     enable, testing  | clear | clear | clear | defer | clear | unv       | unv                   | unv      | unv
@@ -95,7 +94,6 @@ def test_the_page_of_mtasts_status() -> None:
 
     cases = [
         case("none"),
-        case("monitor"),
         case("enable"),
         case("enable", mx_listed=False),
         case("enable", mta_sts=MtaSts.TESTING),

@@ -33,7 +33,7 @@ MIMECAST_CERTIFICATES = """
     mode              | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
     Opportunistic     | unv       | unv                   | unv      | unv
     Enforced, Relaxed | unv       | unv                   | unv      | unv
-    Enforced, Strict  | defer     | defer                 | defer    | ver
+    Enforced, Strict  | defer     | defer                 | ver      | ver
 """
 BOTH = [
     (proofpoint.PROFILE, PROOFPOINT, PROOFPOINT_CERTIFICATES),

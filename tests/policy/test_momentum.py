@@ -24,10 +24,10 @@ CERTIFICATES = """
     TLS              | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
     no               | clear     | clear                 | clear    | clear
     ifavailable      | unv       | unv                   | unv      | unv
-    ifavailable ca   | clear     | clear                 | clear    | ver
+    ifavailable ca   | clear     | clear                 | ver      | ver
     ifavailable host | clear     | clear                 | clear    | ver
     required         | unv       | unv                   | unv      | unv
-    required ca      | defer     | defer                 | defer    | ver
+    required ca      | defer     | defer                 | ver      | ver
     required host    | defer     | defer                 | defer    | ver
 """
 #: TLS_Ifavailable_fallback = false, as 4.0: each retry asks for TLS again.
@@ -35,10 +35,10 @@ NO_FALLBACK = """
     TLS              | NO    | REF4  | REF5  | LOST  | HS    | HANGS | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
     no               | clear | clear | clear | clear | clear | clear | clear     | clear                 | clear    | clear
     ifavailable      | clear | clear | clear | defer | defer | defer | unv       | unv                   | unv      | unv
-    ifavailable ca   | clear | clear | clear | defer | defer | defer | defer     | defer                 | defer    | ver
+    ifavailable ca   | clear | clear | clear | defer | defer | defer | defer     | defer                 | ver      | ver
     ifavailable host | clear | clear | clear | defer | defer | defer | defer     | defer                 | defer    | ver
     required         | defer | defer | defer | defer | defer | defer | unv       | unv                   | unv      | unv
-    required ca      | defer | defer | defer | defer | defer | defer | defer     | defer                 | defer    | ver
+    required ca      | defer | defer | defer | defer | defer | defer | defer     | defer                 | ver      | ver
     required host    | defer | defer | defer | defer | defer | defer | defer     | defer                 | defer    | ver
 """  # noqa: E501
 NO_FALLBACK_BROKEN = """
@@ -56,20 +56,20 @@ OPTIONAL = """
     TLS              | NO    | HS    | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
     no               | clear | clear | clear     | clear                 | clear    | clear
     ifavailable      | clear | clear | unv       | unv                   | unv      | ver
-    ifavailable ca   | clear | clear | clear     | clear                 | clear    | ver
+    ifavailable ca   | clear | clear | clear     | clear                 | ver      | ver
     ifavailable host | clear | clear | clear     | clear                 | clear    | ver
     required         | defer | defer | unv       | unv                   | unv      | ver
-    required ca      | defer | defer | defer     | defer                 | defer    | ver
+    required ca      | defer | defer | defer     | defer                 | ver      | ver
     required host    | defer | defer | defer     | defer                 | defer    | ver
 """
 CHECKING = """
     TLS              | NO    | HS    | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
     no               | clear | clear | clear     | clear                 | clear    | clear
     ifavailable      | clear | clear | unv       | unv                   | unv      | unv
-    ifavailable ca   | clear | clear | READ      | READ                  | READ     | ver
+    ifavailable ca   | clear | clear | READ      | READ                  | ver      | ver
     ifavailable host | clear | clear | READ      | READ                  | READ     | ver
     required         | defer | defer | unv       | unv                   | unv      | unv
-    required ca      | defer | defer | defer     | defer                 | defer    | ver
+    required ca      | defer | defer | defer     | defer                 | ver      | ver
     required host    | defer | defer | defer     | defer                 | defer    | ver
 """
 

@@ -24,11 +24,11 @@ PAGE = """
 CERTIFICATES = """
     entry       | BAD CHAIN | BAD CHAIN, RULE HOLDS | BAD NAME | OK
     Try_TLS NO  | clear     | clear                 | clear    | clear
-    none        | unv       | unv                   | unv      | ver
+    none        | unv       | unv                   | ver      | ver
     ENCR        | unv       | unv                   | unv      | unv
     PERM+ENCR   | unv       | unv                   | unv      | unv
-    VERIFY      | defer     | defer                 | defer    | ver
-    PERM+VERIFY | bounce    | bounce                | bounce   | ver
+    VERIFY      | defer     | defer                 | ver      | ver
+    PERM+VERIFY | bounce    | bounce                | ver      | ver
 """
 #: The same with the other values of the switches.
 SWITCHED = """

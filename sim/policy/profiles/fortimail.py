@@ -94,8 +94,8 @@ PROFILE = Profile(
             option=True,
         ),
         "mtasts_status": Switch(
-            about="mtasts-status: whether policies of RFC 8461 are honoured; monitor only reports",
-            outcomes={"none": None, "monitor": None, "enable": None},
+            about="mtasts-status: whether policies of RFC 8461 are honoured; its value monitor only reports, so it is none here",
+            outcomes={"none": None, "enable": None},
             option=True,
         ),
     },
