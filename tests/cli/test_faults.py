@@ -200,7 +200,7 @@ def test_a_signal_ends_the_workers_too(folder: Path, number: str, status: int, s
     assert (running.returncode, out) == (status, "")
     assert err.strip() == f"tlssim: {said}; nothing was written"
     assert not (folder / "new").exists()
-    for _ in range(40):
+    for _ in range(200):
         try:
             os.killpg(running.pid, 0)
         except ProcessLookupError:

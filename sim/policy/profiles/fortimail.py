@@ -94,7 +94,7 @@ PROFILE = Profile(
             option=True,
         ),
         "mtasts_status": Switch(
-            about="mtasts-status: whether policies of RFC 8461 are honoured; its value monitor only reports, so it is none here",
+            about="mtasts-status: whether policies of RFC 8461 are honoured; monitor only reports: none",
             outcomes={"none": None, "enable": None},
             option=True,
         ),
