@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -25,9 +26,12 @@ from sim.cli.destconfig_commands import COMMANDS, open_session
 from sim.cli.dialogue import EndOfAnswersError
 from sim.data import example
 from sim.errors import PolicyError
+from sim.formats.bounce_profiles import read_bounce_profiles, with_profiles
+from sim.formats.destconfig_csv import csv_text
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_keys import NOTE as NOTE_OF_SPELLINGS
 from sim.policy.destinations import SHIPPED, Entry
+from sim.policy.retry import BounceProfile
 from sim.terms import IpSortPreference, LimitApply, LimitType, Setting
 from tests.formats.test_destination_controls import POLICIES
 from tests.repository.tree import ROOT
@@ -212,7 +216,7 @@ ANSWERS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("n", "n", "n", "n", "y", "y", "n", "n"), {"bounce_validation": True}),
     (("n", "n", "n", "n", "n", "y", "", "n"), {"bounce_profile": "Default"}),
     (("n", "n", "n", "n", "n", "y", "2", "n"), {"bounce_profile": "Short_Life"}),
-    (("n", "n", "n", "n", "n", "y", "5", "_New", "n"), {"bounce_profile": "_New"}),
+    (("n", "n", "n", "n", "n", "y", "5", "_New", "", "", "", "", "n"), {"bounce_profile": "_New"}),
     (("n", "n", "n", "n", "n", "y", "5", "short_life", "n"), {"bounce_profile": "Short_Life"}),
     (("n", "n", "n", "n", "n", "n", "y", ""), {"ip_sort_pref": IpSortPreference.PREFER_V6}),
     *[((*"nnnnnny", str(p.value + 1)), {"ip_sort_pref": p}) for p in IpSortPreference],
@@ -223,7 +227,9 @@ ANSWERS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
 def test_new_asks_in_order_and_takes_what_stands_in_brackets(
     ours: Path, answers: tuple[str, ...], fields: dict[str, Any]
 ) -> None:
-    policy = typed(ours, "new", "Example.COM", *answers)
+    # A new profile is written to the file of profiles.
+    copied = shutil.copy(PROFILES, "own.toml")
+    policy = typed(ours, "new", "Example.COM", *answers, profiles=copied)
     assert policy.entries[1] == Entry(domain="example.com", **fields)
     assert ours.read_text().removeprefix(f"{NOTE_OF_SPELLINGS}\n").startswith(OURS)
 
@@ -343,6 +349,132 @@ def test_a_pasted_list_is_imported_and_says_what_it_lacks(ours: Path, capsys: py
     assert "2 guessed; 1 of these could change the answer" in capsys.readouterr().out
 
 
+NEW_PROFILE = ("new", "a.example", *"nnnnny")
+VALUES = ("Slow", "20", "14400", "90", "900")
+SLOW = BounceProfile(name="Slow", max_retries=20, max_queue_time_s=14_400, initial_wait_s=90, max_wait_s=900)
+PROFILE_PROMPTS = """\
+What is the name of the new bounce profile?
+[]> Slow
+
+How many times may Slow try a message again?
+[100]> 20
+
+How many seconds may a message stay in the queue?
+[259200]> 14400
+
+How many seconds pass before the first retry of a message?
+[60]> 90
+
+How many seconds may pass between two tries at most?
+[3600]> 900
+"""
+
+
+def test_a_new_profile_is_asked_for_and_written_beside_the_file(ours: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    beside = Path("ours.bounce_profiles.toml")
+    ours.write_text("[DEFAULT]\n")
+    answers = (*NEW_PROFILE, "2", *VALUES, "n")
+    edit("ours.ini", None, False, Typed(*answers, "", "y"))
+    assert not beside.exists()
+    assert typed(ours, *answers, profiles=None).entries[0].bounce_profile == "Slow"
+    shown = capsys.readouterr().out
+    assert PROFILE_PROMPTS in shown
+    assert f"COMMIT writes the bounce profile Slow to {beside}." in shown
+    assert f"Written: ours.ini\nWritten: {beside}; to other commands it is --profiles {beside}\n" in shown
+    assert read_bounce_profiles(beside, strict=True).profiles == {"Slow": SLOW}
+    assert Policy.read(ours, profiles=beside).profile("Slow") == SLOW
+    before = beside.read_text()
+    policy = typed(ours, "new", "b.example", *"nnnnny", "2", "n", "edit", "a.example", *[""] * 8, profiles=None)
+    assert [entry.bounce_profile for entry in policy.entries] == ["Slow", "Slow"]
+    assert f"Its bounce profiles are those of {beside}." in capsys.readouterr().out
+    assert beside.read_text() == before
+
+
+def test_a_new_profile_is_added_to_the_file_that_was_given(ours: Path) -> None:
+    own = Path(shutil.copy(PROFILES, "own.toml"))
+    taken = ("import", str(TABLE), "new", "c.example", *"nnnnnny", "5", "n")
+    policy = typed(ours, *NEW_PROFILE, "5", *VALUES, "n", *taken, profiles=str(own))
+    assert policy.profiles["Slow"] == SLOW
+    assert policy.entries[-1].bounce_profile == "Slow"
+    assert own.read_text() == with_profiles(Path(PROFILES).read_text(), [SLOW])
+    assert [p.name for p in Path().glob("*.toml")] == ["own.toml"]
+
+
+def test_a_long_first_wait_is_offered_as_the_longest(ours: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    typed(ours, *NEW_PROFILE, "3", "Slow", "", "", "7200.5", "", "n", profiles=None)
+    assert "[7200.5]> \n" in capsys.readouterr().out
+    [slow] = read_bounce_profiles("ours.bounce_profiles.toml").profiles.values()
+    assert (slow.initial_wait_s, slow.max_wait_s, slow.max_retries) == (7_200.5, 7_200.5, 100)
+
+
+@pytest.mark.usefixtures("ours")
+def test_a_profile_no_entry_names_any_more_is_no_change() -> None:
+    edit("ours.ini", None, False, Typed(*NEW_PROFILE, "3", *VALUES, "n", "delete", "a.example", ""))
+    assert sorted(p.name for p in Path().iterdir()) == ["ours.ini"]
+
+
+def test_a_profile_that_was_only_named_gets_values_as_a_new_one(ours: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = ("edit", "bank.example", *[""] * 9)
+    typed(ours, *same, "", "", "", profiles=None)
+    assert "Short_Life retries as Default does, until it is named as a new one" in capsys.readouterr().out
+    assert ours.read_text() == OURS
+    policy = typed(ours, *same, "", "3", "Short_Life", "1", "", "", "", "", profiles=None)
+    assert policy.entries[0].bounce_profile == "Short_Life"
+    assert read_bounce_profiles("ours.bounce_profiles.toml").profiles["Short_Life"].max_retries == 1
+    assert ours.read_text() == OURS
+
+
+@pytest.mark.parametrize("fault", ["changed", "folder"])
+def test_both_files_are_written_or_none(ours: Path, capsys: pytest.CaptureFixture[str], fault: str) -> None:
+    beside = Path("ours.bounce_profiles.toml")
+
+    class Meanwhile(Typed):
+        def next(self, prompt: str) -> str:
+            answer = super().next(prompt)
+            if answer == "commit" and fault == "changed":
+                beside.write_text("[Theirs]\n")
+            return answer
+
+    if fault == "folder":
+        beside.mkdir()
+    edit("ours.ini", None, False, Meanwhile(*NEW_PROFILE, "3", *VALUES, "n", "commit", "", "y"))
+    assert f"= '{beside}'; allowed: " in capsys.readouterr().out
+    assert ours.read_text() == OURS
+    assert not list(Path().glob(".*"))
+    assert beside.is_dir() or beside.read_text() == "[Theirs]\n"
+
+
+def test_a_csv_is_edited_and_stays_one(ours: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = Path("t.csv")
+    table.write_text("# of May\ndomain,tls\nbank.example,req\n")
+    policy = typed(table, "new", "a.example", *"nnnnnnn", profiles=None)
+    assert [(e.domain, e.tls) for e in policy.entries] == [("bank.example", Setting.REQUIRED), ("a.example", None)]
+    assert table.read_text() == csv_text(policy)
+    assert "t.csv is a CSV; COMMIT keeps no comments and no columns that it does not know." in capsys.readouterr().out
+    before = table.read_text()
+    edit("t.csv", None, False, Typed("setup", "own", "y", "commit", "export", "new.ini", "", "y"))
+    shown = capsys.readouterr().out
+    assert "'t.csv'; allowed: a file that can say certificate, send_tls_req_alert, for which a CSV has no col" in shown
+    assert table.read_text() == before
+    assert Policy.read("new.ini").global_value("certificate") == "own"
+    typed(Path("new.csv"), *NOTE, "import", "ours.ini", "export", "copy.csv", "clear", "y", "import", "t.csv")
+    assert Path("new.csv").read_text() == before
+    assert Policy.read("copy.csv", profiles=PROFILES) == Policy.read(ours, profiles=PROFILES)
+    assert "A CSV has no column for certificate, x_owner, comments." in capsys.readouterr().out
+
+
+def test_a_list_becomes_a_file_at_commit(ours: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pasted = Path("list.txt")
+    pasted.write_text(NOTE_LIST)
+    edit("list.txt", None, False, Typed("list", ""))
+    assert pasted.read_text() == NOTE_LIST
+    policy = typed(pasted, profiles=None)
+    assert policy.entries == (Entry(domain="example.com", tls=Setting.REQUIRED),)
+    assert pasted.read_text() == policy.to_text()
+    assert "list.txt is a LIST; COMMIT writes a Destination Controls file in its place." in capsys.readouterr().out
+    assert ours.read_text() == OURS
+
+
 # A wrong answer where a command leads to, and what is told; the next answer is taken.
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("lst",), "operation = 'lst'; allowed: SETUP, NEW, EDIT, DELETE, DEFAULT, LIST, DETAIL, CLEAR, IMPORT, EXPORT"),
@@ -374,6 +506,18 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
         "bounce_profile = '2fast'; allowed: a name that starts with a lett",
     ),
     (("new", "a.example", *"nnnnny", "5", ""), "bounce_profile = ''; allowed: a name that starts with a letter"),
+    (
+        ("new", "a.example", *"nnnnny", "5", "P", "-1"),
+        "max_retries = '-1'; allowed: a whole number, 0..1000000000 retr",
+    ),
+    (("new", "a.example", *"nnnnny", "5", "P", "2.5"), "max_retries = '2.5'; allowed: a whole number, 0..1000000000"),
+    (("new", "a.example", *"nnnnny", "5", "P", "", "3d"), "max_queue_lifetime = '3d'; allowed: 0..1000000000 s"),
+    (("new", "a.example", *"nnnnny", "5", "P", "", "", "0"), "initial_retry = '0'; allowed: 1..1000000000 s"),
+    (("new", "a.example", *"nnnnny", "5", "P", "", "", "", "nan"), "max_retry_timeout = 'nan'; allowed: 1..1000000000"),
+    (
+        ("new", "a.example", *"nnnnny", "5", "P", "", "", "90", "60"),
+        "max_retry_timeout = '60'; allowed: 1..1000000000 s, and not below initial_retry, which is 90 s",
+    ),
     (("new", "a.example", *"nnnnnny", "5"), "answer = '5'; allowed: a number, 1 to 4"),
 ]
 
@@ -460,7 +604,7 @@ def test_a_pipe_may_end_where_nothing_is_lost(ours: Path, answers: str, status: 
 EVERY_COMMAND = (
     *("setup", "own", "y"),
     *("new", "a.example", "y", "5", "y", "6", "y", "7", "8", "1", "1", "y", "3", "y", "1"),
-    *("y", "y", "y", "5", "Own", "y", "2"),
+    *("y", "y", "y", "5", "Own", "3", "600", "60", "120", "y", "2"),
     *("edit", "bank.example", *[""] * 13, "delete", "a.example", "default", *[""] * 9),
     *("list", "detail", "all", "clear", "y", "import", "other.ini", "export"),
 )
@@ -533,7 +677,7 @@ def _until(terminal: int, end: str) -> str:
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("list.txt", NOTE_LIST, "this is a LIST; 'tlssim export list.txt --out NEW' makes one of it"),
+        ("wrong.csv", "domain,tls\na.example,x\n", "wrong.csv:2: [a.example] tls = 'x'; allowed: Off, On"),
         ("wrong.ini", "[DEFAULT]\ntable_tls = x\n", "wrong.ini:2: [DEFAULT] table_tls = 'x'"),
         ("none/new.ini", None, "file = 'none/new.ini'; allowed: a file in a folder that exists"),
         (".", None, "file = '.'; allowed: a file, and this is a folder"),
