@@ -174,17 +174,27 @@ def write_together(folder: str | os.PathLike[str], files: Mapping[str, str | byt
     """
     made = not Path(folder).exists()
     home = output_folder(folder)
-    paths = [home / name for name in files]
     try:
-        with ExitStack() as stack:
-            scratches = [stack.enter_context(beside(path)) for path in paths]
-            for scratch, content in zip(scratches, files.values(), strict=True):
-                scratch.write_bytes(content.encode() if isinstance(content, str) else content)
+        return write_all({home / name: content for name, content in files.items()})
     except OutputError:
         if made and not any(home.iterdir()):
             home.rmdir()
         raise
-    return paths
+
+
+def write_all(files: Mapping[Path, str | bytes]) -> list[Path]:
+    """Write several files, wherever they are, and return their paths: none is renamed before the last is complete.
+
+    Raises
+    ------
+    OutputError
+        When one of them cannot be written.
+    """
+    with ExitStack() as stack:
+        scratches = [stack.enter_context(beside(path)) for path in files]
+        for scratch, content in zip(scratches, files.values(), strict=True):
+            scratch.write_bytes(content.encode() if isinstance(content, str) else content)
+    return [*files]
 
 
 def _why(fault: OSError) -> str:

@@ -20,8 +20,9 @@ def destconfig_command(file: str, profiles: str | None, dane: bool) -> None:
     """Edit a Destination Controls file in the dialogue of the gateway's destconfig.
 
     NEW, EDIT, DELETE, DEFAULT, LIST and the others work as they do there. Only COMMIT writes FILE, whole or not at
-    all, with its comments and unknown keys kept; a FILE that does not exist begins as a gateway ships. Answers may
-    come from a pipe: one that does not fit ends it, and nothing more is written.
+    all, with its comments and unknown keys kept; a FILE that does not exist begins as a gateway ships, and a CSV
+    stays one. A new bounce profile is asked for its values, and written to the file of --profiles, or beside FILE.
+    Answers may come from a pipe: one that does not fit ends it, and nothing more is written.
     """
     edit(file, profiles, dane, Terminal() if sys.stdin.isatty() else Pipe())
 

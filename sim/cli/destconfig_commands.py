@@ -13,15 +13,41 @@ from sim.cli.dialogue import Answers, Dialogue
 from sim.cli.output import uninterrupted
 from sim.cli.text import counted, say, wrapped
 from sim.errors import PolicyError, SimError, complaint
-from sim.files import read_text, write_text
-from sim.formats.bounce_profiles import BounceProfiles
-from sim.formats.destconfig_list import detail_text, list_text, looks_like_list, read_table, uses_dane
-from sim.formats.destination_controls import Policy, given_profiles
+from sim.files import read_text, write_all, write_text
+from sim.formats.bounce_profiles import BounceProfiles, parse_bounce_profiles, with_profiles
+from sim.formats.destconfig_csv import csv_text, lost_in_csv
+from sim.formats.destconfig_list import detail_text, list_text, uses_dane
+from sim.formats.destination_controls import Form, Policy, form_of
 from sim.formats.destination_keys import with_guess
 from sim.policy.destinations import DEFAULT, DOMAIN_FORMS, Entry, canonical_domain, is_default
+from sim.policy.retry import BounceProfile
 
 _BACK = "or nothing, to go back"
+#: What a bounce profile is written to that nobody gave a file for: ``mine.ini`` has ``mine.bounce_profiles.toml``.
+PROFILES_BESIDE = ".bounce_profiles.toml"
 _CERTIFICATE = re.compile(r"\w([\w.@ -]*[\w.@-])?")
+
+
+@dataclass
+class ProfilesFile:
+    """The file of the bounce profiles that the entries may name.
+
+    Attributes
+    ----------
+    path : where it is, or will be when a profile is made.
+    saved : its text; ``None`` while there is none.
+    found : what it says.
+    given : whether somebody gave it as ``--profiles``.
+    """
+
+    path: Path
+    saved: str | None
+    found: BounceProfiles
+    given: bool
+
+    def take(self, text: str) -> None:
+        """Remember what was written."""
+        self.saved, self.found = text, parse_bounce_profiles(text, source=str(self.path))
 
 
 @dataclass
@@ -32,7 +58,8 @@ class Session:
     ----------
     dialogue : whom to ask.
     file : the file that COMMIT writes.
-    profiles : the bounce profiles its entries may name.
+    form : how it is written.
+    profiles : the file of the bounce profiles its entries may name.
     dane : whether DANE is asked for even where the table does not use it.
     policy : the table as it stands now; set by `put`.
     saved : the text of the file; ``None`` while there is none.
@@ -43,7 +70,8 @@ class Session:
 
     dialogue: Dialogue
     file: Path
-    profiles: BounceProfiles
+    form: Form
+    profiles: ProfilesFile
     dane: bool
     policy: Policy
     saved: str | None
@@ -58,7 +86,33 @@ class Session:
     def put(self, policy: Policy) -> None:
         """Take another table in the place of this one."""
         self.policy = policy
-        self.changed = policy.to_text() != self._start
+        self.changed = policy.to_text() != self._start or bool(self.made())
+
+    def made(self) -> list[BounceProfile]:
+        """Return the bounce profiles that were made here and that an entry names."""
+        known = ("Default", *self.profiles.found.profiles)
+        used = {(entry.bounce_profile or "").lower() for entry in (*self.policy.entries, self.policy.default)}
+        return [p for name, p in self.policy.profiles.items() if name not in known and name.lower() in used]
+
+    @property
+    def to_commit(self) -> bool:
+        """Whether COMMIT has something to write: a change, a new file, or a file in the place of a LIST."""
+        return self.changed or self.saved is None or self.form == "list"
+
+    def text(self) -> str:
+        """Return the table in the form of its file; of a LIST a file is made.
+
+        Raises
+        ------
+        PolicyError
+            When it says more than a CSV can.
+        """
+        if self.form != "csv":
+            return self.policy.to_text()
+        if lost := lost_in_csv(self.policy.layout):
+            wanted = f"a file that can say {', '.join(lost)}, for which a CSV has no column; EXPORT writes one"
+            raise PolicyError(complaint("file", str(self.file), wanted))
+        return csv_text(self.policy)
 
     def run(self) -> None:
         """Ask for commands and carry them out until somebody leaves."""
@@ -66,7 +120,7 @@ class Session:
             rows = 1 + len(self.policy.entries)
             say(f"\nThere {'is' if rows == 1 else 'are'} currently {counted(rows, 'entry')} configured.")
             menu = [f"- {name} - {told}\n" for name, (told, _) in COMMANDS.items()]
-            if self.changed or self.saved is None:
+            if self.to_commit:
                 menu.append(f"- COMMIT - Write the changes to {self.file.name}.\n")
             chosen = self.dialogue.ask(f"Choose the operation you want to perform:\n{''.join(menu)}", "", _command)
             if chosen:
@@ -87,25 +141,34 @@ class Session:
         self.command = ""
 
     def commit(self) -> None:
-        """Write the file.
+        """Write the file, and the bounce profiles that were made, all or none.
 
         Raises
         ------
         PolicyError
-            When the file is not what it was when the dialogue began: somebody else's change would be lost.
+            When a file is not what it was when the dialogue began: somebody else's change would be lost; or when the
+            table says more than the file's form can.
         OutputError
-            When it cannot be written.
+            When one cannot be written.
         """
-        now = read_text(self.file, PolicyError) if self.file.exists() else None
-        if now != self.saved:
-            wanted = "a file as it was when it was read; EXPORT writes the changes to another"
-            raise PolicyError(complaint("file", str(self.file), wanted))
-        text = self.policy.to_text()
+        text, made = self.text(), self.made()
+        files: dict[Path, str | bytes] = {self.file: text}
+        _as_it_was(self.file, self.saved)
+        if made:
+            _as_it_was(self.profiles.path, self.profiles.saved)
+            begin = f"# Bounce profiles of {self.file.name}. Times are seconds.\n"
+            files[self.profiles.path] = profiles = with_profiles(self.profiles.saved or begin, made)
         with uninterrupted():
-            write_text(self.file, text)
-            self.note(self.file)
-        self.saved = self._start = text
-        self.put(Policy.parse(text, source=str(self.file), profiles=self.profiles))
+            write_all(files)
+            for path in files:
+                self.note(path)
+        if made:
+            self.profiles.take(profiles)
+        self.form = "csv" if self.form == "csv" else "ini"
+        self.saved = text
+        self.policy = Policy.parse(text, source=str(self.file), profiles=self.profiles.found, form=self.form)
+        self._start = self.policy.to_text()
+        self.put(self.policy)
 
     def note(self, path: Path) -> None:
         """Remember that a file was written."""
@@ -121,24 +184,45 @@ def open_session(file: Path, profiles: str | None, dane: bool, answers: Answers)
     PolicyError
         When the file or the bounce profiles cannot be read, or there is no folder for the file.
     """
-    given = given_profiles(profiles, strict=False)
-    if file.exists():
-        text = read_text(file, PolicyError)
-        if looks_like_list(text):
-            wanted = (
-                f"a Destination Controls file, and this is a LIST; 'tlssim export {file} --out NEW' makes one of it"
-            )
-            raise PolicyError(complaint("file", str(file), wanted))
-        policy = Policy.parse(text, source=str(file), profiles=given)
+    text = read_text(file, PolicyError) if file.exists() else None
+    if text is None and not file.parent.is_dir():
+        raise PolicyError(complaint("file", str(file), "a file in a folder that exists"))
+    known = _profiles_file(file, profiles)
+    if text is None:
+        form: Form = "csv" if _is_csv(file) else "ini"
+        policy = Policy(profiles=known.found.profiles, host_retry=known.found.host_retry)
+        say(f"There is no {file} yet: this is the table as a gateway ships; COMMIT creates it.")
+    else:
+        form = form_of(text)
+        policy = Policy.parse(text, source=str(file), profiles=known.found, form=form)
         if account_counts(policy)["changes_answer"]:
             say(wrapped(account_sentence(policy)))
-        return Session(Dialogue(answers), file, given, dane, policy, text)
-    if not file.parent.is_dir():
-        raise PolicyError(complaint("file", str(file), "a file in a folder that exists"))
-    say(f"There is no {file} yet: this is the table as a gateway ships; COMMIT creates it.")
-    return Session(
-        Dialogue(answers), file, given, dane, Policy(profiles=given.profiles, host_retry=given.host_retry), None
-    )
+        if form == "list":
+            say(f"{file} is a LIST; COMMIT writes a Destination Controls file in its place.")
+        elif form == "csv" and ("#" in text or any(row.kind == "ignored" for row in policy.rows)):
+            say(f"{file} is a CSV; COMMIT keeps no comments and no columns that it does not know.")
+    if known.saved is not None and not known.given:
+        say(f"Its bounce profiles are those of {known.path}.")
+    return Session(Dialogue(answers), file, form, known, dane, policy, text)
+
+
+def _profiles_file(file: Path, given: str | None) -> ProfilesFile:
+    path = file.parent / f"{file.stem}{PROFILES_BESIDE}" if given is None else Path(given)
+    found = ProfilesFile(path, None, BounceProfiles(), given is not None)
+    if given is not None or path.is_file():
+        found.take(read_text(path, PolicyError))
+    return found
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _as_it_was(path: Path, saved: str | None) -> None:
+    now = read_text(path, PolicyError) if path.exists() else None
+    if now != saved:
+        wanted = "a file as it was when it was read; EXPORT writes the changes to another"
+        raise PolicyError(complaint("file", str(path), wanted))
 
 
 def setup(session: Session) -> None:
@@ -171,9 +255,7 @@ def new(session: Session) -> None:
 
     domain = session.dialogue.ask("Enter the domain you wish to configure.\n", "", read)
     if domain:
-        entry = ask_entry(
-            session.dialogue, Entry(domain=domain), session.policy, new=True, dane=_asks_for_dane(session)
-        )
+        entry = _ask(session, Entry(domain=domain), new=True)
         session.put(replace(session.policy, entries=(*session.policy.entries, entry)))
 
 
@@ -182,7 +264,7 @@ def edit(session: Session) -> None:
     at = _which(session, "Enter the domain you wish to edit.\n")
     if at is not None:
         entries = list(session.policy.entries)
-        entries[at] = ask_entry(session.dialogue, entries[at], session.policy, dane=_asks_for_dane(session))
+        entries[at] = _ask(session, entries[at])
         session.put(replace(session.policy, entries=tuple(entries)))
 
 
@@ -197,10 +279,8 @@ def delete(session: Session) -> None:
 
 def default(session: Session) -> None:
     """Change the DEFAULT entry."""
-    policy = session.policy
-    session.put(
-        replace(policy, default=ask_entry(session.dialogue, policy.default, policy, dane=_asks_for_dane(session)))
-    )
+    asked = _ask(session, session.policy.default)
+    session.put(replace(session.policy, default=asked))
 
 
 def list_(session: Session) -> None:
@@ -242,7 +322,8 @@ def import_(session: Session) -> None:
     """Replace the table by that of a file."""
 
     def read(answer: str) -> Policy | None:
-        return read_table(answer, profiles=session.profiles) if answer else None
+        known = replace(session.profiles.found, profiles=session.policy.profiles)
+        return Policy.read(answer, profiles=known) if answer else None
 
     policy = session.dialogue.ask("Enter the name of the file to import. It replaces the table.\n", "", read)
     if policy is not None:
@@ -263,18 +344,24 @@ def export(session: Session) -> None:
     if path is None or (path.is_file() and not session.dialogue.yes(f"{path} exists. Replace it?", False)):
         return
     with uninterrupted():
-        write_text(path, session.policy.to_text())
+        write_text(path, csv_text(session.policy) if _is_csv(path) else session.policy.to_text())
         session.note(path)
     say(f"\nWritten: {path}")
+    if _is_csv(path) and (lost := lost_in_csv(session.policy.layout)):
+        say(f"A CSV has no column for {', '.join(lost)}.")
 
 
 def commit(session: Session) -> None:
-    """Write the changes to the session's file."""
-    if not session.changed and session.saved is not None:
+    """Write the changes to the session's files."""
+    if not session.to_commit:
         say("\nThere is nothing to commit.")
         return
+    made = session.made()
     session.commit()
     say(f"\nWritten: {session.file}")
+    if made:
+        hint = "" if session.profiles.given else f"; to other commands it is --profiles {session.profiles.path}"
+        say(f"Written: {session.profiles.path}{hint}")
 
 
 #: The menu: what each command does, in the order and words of tech note 118955.
@@ -317,6 +404,16 @@ def _which(session: Session, question: str) -> int | None:
         return at
 
     return session.dialogue.ask(question, "", read)
+
+
+def _ask(session: Session, entry: Entry, *, new: bool = False) -> Entry:
+    """Ask about an entry; a bounce profile that is made for it becomes known to the table."""
+    asked = ask_entry(session.dialogue, entry, session.policy, new=new, dane=_asks_for_dane(session))
+    if asked.profile is not None:
+        profiles = {**session.policy.profiles, asked.profile.name: asked.profile}
+        session.policy = replace(session.policy, profiles=profiles)
+        say(f"\nCOMMIT writes the bounce profile {asked.profile.name} to {session.profiles.path}.")
+    return asked.entry
 
 
 def _names(policy: Policy) -> dict[str, int]:

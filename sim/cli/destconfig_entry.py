@@ -6,16 +6,21 @@ before, it leaves the entry as it was. So an entry whose questions are all answe
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import Field, fields, replace
+from typing import Any, NamedTuple
 
 from sim.cli.dialogue import Dialogue
 from sim.cli.text import say
 from sim.errors import PolicyError, complaint
+from sim.formats.bounce_profiles import PROFILE_KEYS
 from sim.formats.destconfig_list import PREFERENCE_CELLS
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_keys import KEYS
 from sim.policy.destinations import DEFAULT, Entry
+from sim.policy.params import allowed_range, in_range
+from sim.policy.retry import BounceProfile
 from sim.terms import LimitApply, LimitType, Setting
 
 _NO_CERTIFICATE = """
@@ -24,7 +29,24 @@ ensure that there is a valid certificate configured."""
 _DANE = {"None": "none", "Opportunistic": "opportunistic", "Mandatory": "mandatory"}
 
 
-def ask_entry(dialogue: Dialogue, entry: Entry, policy: Policy, *, new: bool = False, dane: bool = False) -> Entry:
+#: What is asked of a new bounce profile, in the order in which the user guide describes its values.
+_PROFILE_QUESTIONS = {
+    "max_retries": "How many times may {name} try a message again?",
+    "max_queue_lifetime": "How many seconds may a message stay in the queue?",
+    "initial_retry": "How many seconds pass before the first retry of a message?",
+    "max_retry_timeout": "How many seconds may pass between two tries at most?",
+}
+_PROFILE_FIELDS = {f.name: f for f in fields(BounceProfile)}
+
+
+class Answered(NamedTuple):
+    """What an entry becomes, and the bounce profile that was made for it."""
+
+    entry: Entry
+    profile: BounceProfile | None
+
+
+def ask_entry(dialogue: Dialogue, entry: Entry, policy: Policy, *, new: bool = False, dane: bool = False) -> Answered:
     """Ask about an entry and return what it becomes.
 
     Parameters
@@ -35,7 +57,20 @@ def ask_entry(dialogue: Dialogue, entry: Entry, policy: Policy, *, new: bool = F
     new : whether the limit of connections is offered first, as NEW does.
     dane : whether DANE is asked for too.
     """
-    return _Questions(dialogue, entry, policy, new=new, dane=dane).ask()
+    questions = _Questions(dialogue, entry, policy, new=new, dane=dane)
+    return Answered(questions.ask(), questions.made)
+
+
+def ask_profile(dialogue: Dialogue, name: str) -> BounceProfile:
+    """Ask for the values of a new bounce profile; those of a gateway as it ships stand in brackets."""
+    values: dict[str, Any] = {}
+    for key, question in _PROFILE_QUESTIONS.items():
+        known = _PROFILE_FIELDS[PROFILE_KEYS[key]]
+        # The longest wait is not below the first, so a long first one cannot have the shipped cap.
+        low = values["initial_wait_s"] if key == "max_retry_timeout" else known.metadata["low"]
+        offered = max(known.default, low)
+        values[known.name] = dialogue.ask(f"{question.format(name=name)}\n", str(offered), _within(key, known, low))
+    return BounceProfile(name=name, **values)
 
 
 class _Questions:
@@ -47,6 +82,7 @@ class _Questions:
         self.new = new
         self.dane = dane
         self.of_default = entry.domain == DEFAULT
+        self.made: BounceProfile | None = None
         self.name = "all destinations" if self.of_default else entry.domain
 
     def ask(self) -> Entry:
@@ -158,8 +194,10 @@ class _Questions:
         if not chosen:
             chosen = self.dialogue.ask("What is the name of the new bounce profile?\n", "", _profile_name)
             chosen = names.get(chosen.lower(), chosen)
-        if self.policy.profile_name(chosen) is None:
-            say(f"{chosen} retries as Default does, until a file given as --profiles defines it.")
+            if self.policy.profile_name(chosen) is None:
+                self.made = ask_profile(self.dialogue, chosen)
+        elif self.policy.profile_name(chosen) is None:
+            say(f"{chosen} retries as Default does, until it is named as a new one, or in a file given as --profiles.")
         return chosen
 
     def preference(self) -> Any:
@@ -174,3 +212,20 @@ def _profile_name(answer: str) -> str:
     if key.read(answer) is None:
         raise PolicyError(complaint("bounce_profile", answer, key.allowed(answer)))
     return answer
+
+
+def _within(key: str, known: Field[Any], low: float) -> Callable[[str], float]:
+    """Return a reader of numbers in the range of a field, from ``low`` on."""
+
+    def read(answer: str) -> float:
+        value: float | None = None
+        with suppress(ValueError):
+            value = int(answer) if answer.isdigit() else float(answer)
+        if value is not None and in_range(known, value) and value >= low:
+            return value
+        allowed = allowed_range(known)
+        if low != known.metadata["low"]:
+            allowed = f"{allowed}, and not below initial_retry, which is {low:g} s"
+        raise PolicyError(complaint(key, answer, allowed))
+
+    return read

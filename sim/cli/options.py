@@ -229,7 +229,7 @@ def population_of(population: str | None, domains: int | None, csv: str | None, 
 
 
 def policy_of(policy: str, profiles: Profiles, *, strict: bool = False) -> Policy:
-    """Read a table, or a LIST of it as pasted from a terminal, and the bounce profiles it names."""
-    from sim.formats.destconfig_list import read_table
+    """Read a table, in whichever form it is written, and the bounce profiles it names."""
+    from sim.formats.destination_controls import Policy
 
-    return read_table(policy, profiles=profiles, strict=strict)
+    return Policy.read(policy, profiles=profiles, strict=strict)

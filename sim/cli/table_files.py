@@ -129,10 +129,10 @@ def _heading(finding: Finding) -> str:
 @strict_option
 @json_option
 def import_command(file: str, profiles: str | None, strict: bool, as_json: bool) -> None:
-    """Read a Destination Controls file, or a pasted LIST, and account for every line: understood, ignored or guessed.
+    """Read a Destination Controls file, a CSV or a pasted LIST, and account for every line.
 
-    Nothing is dropped in silence, and 'tlssim export' writes every line back. docs/destination-controls.md
-    describes the file, key by key.
+    Each was understood, ignored or guessed: nothing is dropped in silence, and 'tlssim export' writes every line
+    back. docs/destination-controls.md describes the file, key by key.
     """
     policy = policy_of(file, profiles, strict=strict)
     rows = rows_of(policy.account)
@@ -181,14 +181,23 @@ def _entry(entry: Any) -> dict[str, Any]:
 @click.argument("file", metavar="FILE")
 @profiles_option
 @strict_option
+@click.option(
+    "--format",
+    "form",
+    metavar="ini|csv",
+    default="ini",
+    callback=one_of("ini", "csv"),
+    help="The gateway's file, or a CSV of it, without comments and global keys.  [default: ini]",
+)
 @click.option("--out", metavar="FILE", help="Write it there.  [default: stdout]")
-def export_command(file: str, profiles: str | None, strict: bool, out: str | None) -> None:
+def export_command(file: str, profiles: str | None, strict: bool, form: str, out: str | None) -> None:
     """Write a Destination Controls file back in one spelling, with every comment and unknown key kept."""
     policy = policy_of(file, profiles, strict=strict)
     from sim.files import write_text
+    from sim.formats.destconfig_csv import csv_text
     from sim.formats.destination_normal import normalised_text
 
-    text = normalised_text(policy)
+    text = csv_text(policy) if form == "csv" else normalised_text(policy)
     if out is None:
         say(text.removesuffix("\n"))
     else:

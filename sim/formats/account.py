@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sim.errors import PolicyError
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -31,6 +33,17 @@ class AccountRow:
     kind: Kind
     reason: str = ""
     changes_answer: bool = False
+
+
+def raise_all(texts: Iterable[str]) -> None:
+    """Raise a `PolicyError` of the first text with the others as its notes; none where there is none."""
+    first, *others = [*texts] or [""]
+    if not first:
+        return
+    error = PolicyError(first)
+    for other in others:
+        error.add_note(other)
+    raise error
 
 
 def account_frame(rows: Iterable[AccountRow]) -> DataFrame:

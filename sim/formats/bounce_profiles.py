@@ -16,7 +16,8 @@ unreachable destination is one for the whole system. Names: AsyncOS user guide 1
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ UNUSED_KEYS = (
     "max_bounce_copy",
 )
 
+_BARE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _GROWTHS = {g.label: g for g in Growth}
 
 
@@ -93,6 +95,36 @@ def parse_bounce_profiles(text: str, *, source: str = "<text>", strict: bool = F
     """Read bounce profiles from a text; see `read_bounce_profiles`."""
     bare = text.removeprefix("\ufeff")
     return _Reader(bare, source, strict).read(load_toml(bare, source, PolicyError))
+
+
+def with_profiles(text: str, profiles: Iterable[BounceProfile]) -> str:
+    r"""Return the text of a file with a section for each of these profiles at its end; what it said stays as it was.
+
+    Parameters
+    ----------
+    text : the file; empty for a new one.
+    profiles : profiles it does not define yet.
+
+    Examples
+    --------
+    >>> print(with_profiles("", [BounceProfile(name="Short_Life", max_retries=3)]), end="")
+    [Short_Life]
+    max_retries = 3
+    max_queue_lifetime = 259200
+    initial_retry = 60
+    max_retry_timeout = 3600
+    """
+    end = "\r\n" if "\r\n" in text else "\n"
+    for profile in profiles:
+        name = profile.name if _BARE_NAME.fullmatch(profile.name) else f'"{profile.name}"'
+        values = {key: getattr(profile, known) for key, known in PROFILE_KEYS.items() if known != "growth"}
+        pairs = [f"{key} = {value!r}" for key, value in values.items()]
+        if profile.growth is not _shipped("growth"):
+            pairs.append(f'growth = "{profile.growth.label}"')
+        if text.strip("\ufeff"):
+            text += end if text.endswith("\n") else end * 2
+        text += end.join([f"[{name}]", *pairs, ""])
+    return text
 
 
 class _Reader:

@@ -6,17 +6,14 @@ Its presumed errata, and how a pasted LIST is read, are in docs/decisions/destco
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sim.errors import PolicyError, complaint
-from sim.files import decode, read_text
-from sim.formats.account import AccountRow
-from sim.formats.destination_controls import PROFILE_MISSING, Policy, Profiles, given_profiles
-from sim.formats.destination_keys import KEYS, with_guess
+from sim.formats.account import AccountRow, raise_all
+from sim.formats.destination_keys import KEYS, PROFILE_MISSING, with_guess
 from sim.policy.destinations import (
     DANE_OPTIONS,
     DEFAULT,
@@ -205,28 +202,24 @@ def looks_like_list(text: str) -> bool:
     return any(_RULE.fullmatch(line) or _DEFAULT_LINE.fullmatch(line) for _, line in _lines(text))
 
 
-def read_table(path: str | os.PathLike[str], *, profiles: Profiles = None, strict: bool = False) -> Policy:
-    """Read a Destination Controls file, or a LIST where the file holds one. See `Policy.read` and `parse_list`."""
-    text = read_text(path, PolicyError)
-    parse = parse_list if looks_like_list(text) else Policy.parse
-    return parse(text, source=str(path), profiles=profiles, strict=strict)
-
-
-def parse_list(text: str, *, source: str = "<text>", profiles: Profiles = None, strict: bool = False) -> Policy:
+def read_list(
+    text: str, source: str, known: DestinationControls, *, strict: bool = False
+) -> tuple[Entry, tuple[Entry, ...], tuple[AccountRow, ...]]:
     """Read a LIST as it was pasted: with or without its head, and with the dialogue around it.
 
     Parameters
     ----------
     text : the paste.
     source : how errors and the account name it.
-    profiles : the bounce profiles it names; see `Policy.read`.
+    known : whose bounce profiles it may name.
     strict : whether what could not be read, and what had to be guessed, are errors. A LIST always leaves something
         to guess: it has no numbers of limits.
 
     Returns
     -------
-    Policy
-        Whose ``account`` has a row for every line, and one for what no LIST shows.
+    tuple
+        The DEFAULT entry, the entries in their order, and the account: a row for every line, and one for what no
+        LIST shows.
 
     Raises
     ------
@@ -235,17 +228,17 @@ def parse_list(text: str, *, source: str = "<text>", profiles: Profiles = None, 
 
     Examples
     --------
-    >>> policy = parse_list("a.example  Default  Req  Default  Default  Default")
-    >>> policy.entries[0].tls, policy.default.tls
+    >>> row = "a.example  Default  Req  Default  Default  Default"
+    >>> default, entries, account = read_list(row, "list.txt", DestinationControls())
+    >>> entries[0].tls, default.tls
     (<Setting.REQUIRED: 2>, <Setting.NO: 0>)
     """
-    decode(text.encode("utf-8", "surrogatepass"), source, PolicyError)
-    given = given_profiles(profiles, strict)
-    reader = _Reader(source, DestinationControls(profiles=given.profiles))
+    reader = _Reader(source, known)
     default, entries = reader.read(text)
     if strict:
-        reader.raise_doubts()
-    return Policy(default, entries, given.profiles, given.host_retry, (), (*reader.rows, *given.rows))
+        doubts = (row for row in reader.rows if row.changes_answer)
+        raise_all(f"{row.file}:{row.line or 1}: '{row.text}': {row.reason}" for row in doubts)
+    return default, entries, tuple(reader.rows)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -291,7 +284,7 @@ class _Reader:
             talk = _DIALOGUE.fullmatch(line.strip()) is not None
             self.row(number, line, "ignored", "dialogue around the LIST" if talk else _fault(line), not talk)
             return None
-        name = _name(cells["domain"])
+        name = name_of(cells["domain"])
         if name is None or (profile := _profile(cells["profile"])) == "":
             self.row(number, line, "ignored", _fault(line), True)
             return None
@@ -306,7 +299,7 @@ class _Reader:
     def cells(self, line: str) -> Mapping[str, str] | None:
         patterns = [_HEADED[self.columns]] if self.columns else _HEADLESS.values()
         found = (match for pattern in patterns if (match := pattern.fullmatch(line)))
-        good = (match for match in found if _tls(match["tls"]) is not _UNKNOWN)
+        good = (match for match in found if tls_of(match["tls"]) is not UNKNOWN)
         return next(({"dane": "", "preference": INHERITS, **match.groupdict()} for match in good), None)
 
     def values(
@@ -314,10 +307,9 @@ class _Reader:
     ) -> tuple[dict[str, Any], list[str]]:
         """Return the fields of an entry, and what about them is a guess."""
         doubts: list[str] = []
-        values: dict[str, Any] = {"tls": _tls(cells["tls"]), "bounce_profile": profile}
+        values: dict[str, Any] = {"tls": tls_of(cells["tls"]), "bounce_profile": profile}
         values["bounce_validation"] = _ON_OFF.get(cells["verification"].lower())
-        preference = re.sub(r"[\s_]+(IP)?", "_", cells["preference"].upper())
-        values["ip_sort_pref"] = next((p for p in IpSortPreference if p.label == preference), None)
+        values["ip_sort_pref"] = preference_of(cells["preference"])
         if cells["dane"] and cells["dane"].lower() != INHERITS.lower():
             values["dane_option"] = cells["dane"].lower()
         rate = cells["rate"].lower()
@@ -346,31 +338,27 @@ class _Reader:
     def row(self, number: int, line: str, kind: Any, reason: str = "", changes_answer: bool = False) -> None:
         self.rows.append(AccountRow(self.source, number, line.strip(), kind, reason, changes_answer))
 
-    def raise_doubts(self) -> None:
-        doubts = [row for row in self.rows if row.changes_answer]
-        if not doubts:
-            return
-        first, *others = (f"{row.file}:{row.line or 1}: '{row.text}': {row.reason}" for row in doubts)
-        error = PolicyError(first)
-        for other in others:
-            error.add_note(other)
-        raise error
-
 
 #: No setting, where ``None`` is one that inherits.
-_UNKNOWN = object()
+UNKNOWN = object()
 
 
-def _tls(cell: str) -> Any:
-    """Return the setting a cell spells, ``None`` for Default, `_UNKNOWN` for none."""
+def tls_of(cell: str) -> Any:
+    """Return the setting a cell spells, ``None`` for Default, `UNKNOWN` where it spells none."""
     stem, *rest = re.split(r"[\s_-]+", cell.lower())
     if stem == INHERITS.lower() and not rest:
         return None
     word = "-".join([_TLS_STEMS.get(stem, stem), *rest]).removesuffix("-domains")
-    return next((setting for setting, known in TLS_CELLS.items() if known.lower() == word), _UNKNOWN)
+    return next((setting for setting, known in TLS_CELLS.items() if known.lower() == word), UNKNOWN)
 
 
-def _name(cell: str) -> str | None:
+def preference_of(cell: str) -> IpSortPreference | None:
+    """Return the preference a cell spells, ``None`` where it spells none."""
+    label = re.sub(r"[\s_]+(IP)?", "_", cell.upper())
+    return next((preference for preference in IpSortPreference if preference.label == label), None)
+
+
+def name_of(cell: str) -> str | None:
     """Return the destination a cell names as look-ups spell it, or DEFAULT; ``None`` for what is neither."""
     if cell.lower() == DEFAULT_ROW.lower() or is_default(cell):
         return DEFAULT
@@ -396,11 +384,11 @@ def _fault(line: str) -> str:
     for column, cell in zip(columns, cells, strict=True) if columns else ():
         good = re.fullmatch(column.looks, cell, re.IGNORECASE | re.ASCII) is not None
         if column is _DOMAIN:
-            good = _name(cell) is not None
+            good = name_of(cell) is not None
         elif column is _PROFILE:
             good = _profile(cell) != ""
         elif column is _TLS:
-            good = good and _tls(cell) is not _UNKNOWN
+            good = good and tls_of(cell) is not UNKNOWN
         if not good:
             return complaint(" ".join(filter(None, column.head)), cell, _ALLOWED[column.key])
     return f"no row of a LIST, which has the cells {', '.join(_heads())}"

@@ -10,13 +10,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from sim.errors import PolicyError, complaint
 from sim.files import decode, read_text, write_text
-from sim.formats.account import AccountRow, Kind, account_frame
+from sim.formats.account import AccountRow, Kind, account_frame, raise_all
 from sim.formats.bounce_profiles import PROFILE_KEYS, BounceProfiles, read_bounce_profiles
-from sim.formats.destination_keys import KEYS, NEAR_KEY, Key, known_key, unused_matters, with_guess
+from sim.formats.destconfig_csv import looks_like_csv, read_csv
+from sim.formats.destconfig_list import looks_like_list, read_list
+from sim.formats.destination_keys import KEYS, NEAR_KEY, PROFILE_MISSING, Key, known_key, unused_matters, with_guess
 from sim.formats.destination_writer import controls_text, global_value, with_global
 from sim.formats.ini_lines import Line, LineKind, Section, parse_lines, sections
 from sim.formats.scenario_keys import SECTIONS
@@ -36,9 +38,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 Profiles = BounceProfiles | Mapping[str, BounceProfile] | str | os.PathLike[str] | None
-
-#: Why a profile is a guess.
-PROFILE_MISSING = "Default profile used: no bounce profile of this name is given"
+#: How a table is written: the gateway's import and export file, its CSV, or what LIST prints.
+Form = Literal["ini", "csv", "list"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class Policy(DestinationControls):
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, profiles: Profiles = None, strict: bool = False) -> Self:
-        """Read an import or export file.
+        """Read an import or export file, the CSV of it, or a pasted LIST: `form_of` tells which.
 
         Parameters
         ----------
@@ -90,14 +91,34 @@ class Policy(DestinationControls):
         return cls.parse(read_text(path, PolicyError), source=str(path), profiles=profiles, strict=strict)
 
     @classmethod
-    def parse(cls, text: str, *, source: str = "<text>", profiles: Profiles = None, strict: bool = False) -> Self:
-        """Read the text of such a file; ``source`` is how errors and the account name it. See `read`."""
+    def parse(
+        cls,
+        text: str,
+        *,
+        source: str = "<text>",
+        profiles: Profiles = None,
+        strict: bool = False,
+        form: Form | None = None,
+    ) -> Self:
+        """Read the text of such a file. See `read`.
+
+        ``source`` is how errors and the account name it; ``form`` is how it is written, where that is known.
+        """
         decode(text.encode("utf-8", "surrogatepass"), source, PolicyError)
         given = given_profiles(profiles, strict)
-        lines = parse_lines(text)
-        reader = _Reader(source, strict, DestinationControls(profiles=given.profiles))
-        default, entries = reader.read(sections(lines))
-        return cls(default, entries, given.profiles, given.host_retry, lines, (*reader.account(), *given.rows))
+        known = DestinationControls(profiles=given.profiles)
+        form = form_of(text) if form is None else form
+        lines: tuple[Line, ...] = ()
+        if form == "csv":
+            default, entries, rows = read_csv(text, source, known, strict=strict)
+        elif form == "list":
+            default, entries, rows = read_list(text, source, known, strict=strict)
+        else:
+            lines = parse_lines(text)
+            reader = _Reader(source, strict, known)
+            default, entries = reader.read(sections(lines))
+            rows = reader.account()
+        return cls(default, entries, given.profiles, given.host_retry, lines, (*rows, *given.rows))
 
     def to_text(self) -> str:
         """Write the table as text; ``Policy.parse`` of it, with the same profiles, equals this policy.
@@ -145,6 +166,23 @@ class Policy(DestinationControls):
         lines have no row; a key missing from [DEFAULT] has one, at the line of that section.
         """
         return account_frame(self.rows)
+
+
+def form_of(text: str) -> Form:
+    r"""Tell by its content how a table is written. A text that is nothing of the kind counts as ``"ini"``.
+
+    Examples
+    --------
+    >>> form_of("domain,tls\n"), form_of("(Default)  On  Off  Off  (Default)  Prefer IPv6\n"), form_of("[DEFAULT]\n")
+    ('csv', 'list', 'ini')
+    """
+    if looks_like_csv(text):
+        return "csv"
+    if not looks_like_list(text):
+        return "ini"
+    # A rule somebody drew between the sections of a file makes no LIST of it.
+    pairs = (line for line in parse_lines(text) if line.kind is LineKind.PAIR)
+    return "ini" if any(known_key(line.name) for line in pairs) else "list"
 
 
 def given_profiles(profiles: Profiles, strict: bool) -> BounceProfiles:
@@ -198,7 +236,7 @@ class _Reader:
             self.fault(0, f"{self.source}:1: no [DEFAULT] section; allowed: one with {needed}")
         elif DEFAULT not in entries:
             self.missing(0, {}, "no [DEFAULT] section")
-        self.raise_faults()
+        raise_all(text for _, text in sorted(self.faults, key=lambda fault: fault[0]))
         default = entries.pop(DEFAULT, SHIPPED)
         return default, tuple(entries.values())
 
@@ -313,12 +351,3 @@ class _Reader:
 
     def fault(self, number: int, text: str) -> None:
         self.faults.append((number, text))
-
-    def raise_faults(self) -> None:
-        if not self.faults:
-            return
-        first, *others = (text for _, text in sorted(self.faults, key=lambda fault: fault[0]))
-        error = PolicyError(first)
-        for other in others:
-            error.add_note(other)
-        raise error

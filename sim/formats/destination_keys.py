@@ -17,6 +17,9 @@ from sim.terms import IpSortPreference, LimitApply, LimitType, Setting
 HOSTED_WORD = "require_verify_hosted"
 NOTE = f"# No published source confirms how this file spells {HOSTED_WORD} and dane_option; check before an import."
 
+#: Why a profile is a guess.
+PROFILE_MISSING = "Default profile used: no bounce profile of this name is given"
+
 _ENTRY = {f.name: f for f in fields(Entry)}
 #: How alike an unknown key must be to a known one to be taken for a slip of it: ``mta_sts`` is none of ``table_tls``.
 NEAR_KEY = 0.75

@@ -98,7 +98,9 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
         "engine": _word("which engine runs", ("auto", "reference"), "auto"),
     },
     "policy": {
-        "file": _file("Destination Controls", "the gateway's default: TLS No"),
+        "file": _file(
+            "Destination Controls: the gateway's file, a CSV, or a pasted LIST", "the gateway's default: TLS No"
+        ),
         "bounce_profiles": _file("the bounce profiles it names, TOML", "Default alone"),
         "strict": _flag("whether what would be guessed or ignored is an error", default=False),
     },

@@ -94,7 +94,7 @@ class Tables:
             shape = (len(self.settings), *rest) if name in ("demand", "rule") else rest
             if given.shape != shape:
                 raise PolicyError(complaint(f"shape of table {name}", given.shape, str(shape)))
-            table = _codes(f"table {name}", given, len(terms), terms).copy()
+            table = _codes(f"table {name}", terms, given).copy()
             table.setflags(write=False)
             object.__setattr__(self, name, table)
 
@@ -162,18 +162,17 @@ class Tables:
         return "\n".join(parts)
 
 
-#: Arguments of `decide`: name, how many codes there are (0: as many as the sender has settings), and their enum.
-_ARGUMENTS: tuple[tuple[str, int, type[Term] | None], ...] = (
-    ("setting", 0, None),
-    ("stage", len(Stage), Stage),
-    ("version_ok", 2, None),
-    ("chain", len(Chain), Chain),
-    ("rule_holds", 2, None),
-    ("aged", 2, None),
-    ("dane_option", len(DaneOption), DaneOption),
-    ("dane", len(Dane), Dane),
-    ("mta_sts", len(MtaSts), MtaSts),
-    ("mx_listed", 2, None),
+#: Arguments of `decide` but the setting: name, and the enum of their codes (None: yes or no).
+_ARGUMENTS: tuple[tuple[str, type[Term] | None], ...] = (
+    ("stage", Stage),
+    ("version_ok", None),
+    ("chain", Chain),
+    ("rule_holds", None),
+    ("aged", None),
+    ("dane_option", DaneOption),
+    ("dane", Dane),
+    ("mta_sts", MtaSts),
+    ("mx_listed", None),
 )
 
 
@@ -231,12 +230,12 @@ def decide(
     -----
     Sources: those of the tables; RFC 3207 section 4 for the replies to STARTTLS (220, 454, 501).
     """
-    given = (setting, stage, version_ok, chain, rule_holds, aged, dane_option, dane, mta_sts, mx_listed)
-    settings, *checked = (
-        _codes(name, column, size or len(tables.settings), terms or (tables.settings if not size else None))
-        for (name, size, terms), column in zip(_ARGUMENTS, given, strict=True)
-    )
-    evidence, case = checked[:5], checked[5:]
+    given = (stage, version_ok, chain, rule_holds, aged, dane_option, dane, mta_sts, mx_listed)
+    checked = [_codes(*known, column) for known, column in zip(_ARGUMENTS, given, strict=True)]
+    return _decided(_codes("setting", tables.settings, setting), checked[:5], checked[5:], tables)
+
+
+def _decided(settings: Codes, evidence: list[Codes], case: list[Codes], tables: Tables) -> Codes:
     if not tables.rule_may_replace_chain and tuple(int(c) if c.ndim == 0 else -1 for c in case) == PLAIN:
         return _look_up([settings, *evidence], tables.combined)
     rule = _look_up([settings, *case], tables.rule)
@@ -268,8 +267,8 @@ def _gather(columns: list[Codes], table: Codes, n: int) -> Codes:
     return out
 
 
-def _codes(name: str, values: ArrayLike, size: int, terms: type[Term] | None = None) -> Codes:
-    array = np.asarray(values)
+def _codes(name: str, terms: type[Term] | None, values: ArrayLike) -> Codes:
+    array, size = np.asarray(values), 2 if terms is None else len(terms)
     if array.dtype == np.bool_:
         return array.view(np.uint8)
     allowed = [f"{t.value} ({t.label})" for t in terms] if terms else ["0", "1"]

@@ -145,7 +145,10 @@ def read_demands(text: str, settings: type[Term], switches: Mapping[str, object]
     shape = (len(settings), *(len(known) for _, known in DEMAND_AXES))
     demand, rule = np.zeros(shape, dtype=np.uint8), np.zeros(shape, dtype=np.uint8)
     open_cases = np.ones(shape, dtype=np.bool_)
-    for first, *cells in split_table(text)[1]:
+    heading, rows = split_table(text)
+    if len(heading) != len(DEMAND_AXES) + 3:
+        raise PolicyError(complaint("table heading", " | ".join(heading), f"{len(DEMAND_AXES) + 3} cells"))
+    for first, *cells in rows:
         condition, colon, setting = first.rpartition(":")
         if colon and not _switched_on(condition, switches or {}):
             continue

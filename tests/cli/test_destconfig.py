@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -212,7 +213,7 @@ ANSWERS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("n", "n", "n", "n", "y", "y", "n", "n"), {"bounce_validation": True}),
     (("n", "n", "n", "n", "n", "y", "", "n"), {"bounce_profile": "Default"}),
     (("n", "n", "n", "n", "n", "y", "2", "n"), {"bounce_profile": "Short_Life"}),
-    (("n", "n", "n", "n", "n", "y", "5", "_New", "n"), {"bounce_profile": "_New"}),
+    (("n", "n", "n", "n", "n", "y", "5", "_New", "", "", "", "", "n"), {"bounce_profile": "_New"}),
     (("n", "n", "n", "n", "n", "y", "5", "short_life", "n"), {"bounce_profile": "Short_Life"}),
     (("n", "n", "n", "n", "n", "n", "y", ""), {"ip_sort_pref": IpSortPreference.PREFER_V6}),
     *[((*"nnnnnny", str(p.value + 1)), {"ip_sort_pref": p}) for p in IpSortPreference],
@@ -223,7 +224,9 @@ ANSWERS: list[tuple[tuple[str, ...], dict[str, Any]]] = [
 def test_new_asks_in_order_and_takes_what_stands_in_brackets(
     ours: Path, answers: tuple[str, ...], fields: dict[str, Any]
 ) -> None:
-    policy = typed(ours, "new", "Example.COM", *answers)
+    # A new profile is written to the file of profiles.
+    copied = shutil.copy(PROFILES, "own.toml")
+    policy = typed(ours, "new", "Example.COM", *answers, profiles=copied)
     assert policy.entries[1] == Entry(domain="example.com", **fields)
     assert ours.read_text().removeprefix(f"{NOTE_OF_SPELLINGS}\n").startswith(OURS)
 
@@ -374,6 +377,18 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
         "bounce_profile = '2fast'; allowed: a name that starts with a lett",
     ),
     (("new", "a.example", *"nnnnny", "5", ""), "bounce_profile = ''; allowed: a name that starts with a letter"),
+    (
+        ("new", "a.example", *"nnnnny", "5", "P", "-1"),
+        "max_retries = '-1'; allowed: a whole number, 0..1000000000 retr",
+    ),
+    (("new", "a.example", *"nnnnny", "5", "P", "2.5"), "max_retries = '2.5'; allowed: a whole number, 0..1000000000"),
+    (("new", "a.example", *"nnnnny", "5", "P", "", "3d"), "max_queue_lifetime = '3d'; allowed: 0..1000000000 s"),
+    (("new", "a.example", *"nnnnny", "5", "P", "", "", "0"), "initial_retry = '0'; allowed: 1..1000000000 s"),
+    (("new", "a.example", *"nnnnny", "5", "P", "", "", "", "nan"), "max_retry_timeout = 'nan'; allowed: 1..1000000000"),
+    (
+        ("new", "a.example", *"nnnnny", "5", "P", "", "", "90", "60"),
+        "max_retry_timeout = '60'; allowed: 1..1000000000 s, and not below initial_retry, which is 90 s",
+    ),
     (("new", "a.example", *"nnnnnny", "5"), "answer = '5'; allowed: a number, 1 to 4"),
 ]
 
@@ -460,7 +475,7 @@ def test_a_pipe_may_end_where_nothing_is_lost(ours: Path, answers: str, status: 
 EVERY_COMMAND = (
     *("setup", "own", "y"),
     *("new", "a.example", "y", "5", "y", "6", "y", "7", "8", "1", "1", "y", "3", "y", "1"),
-    *("y", "y", "y", "5", "Own", "y", "2"),
+    *("y", "y", "y", "5", "Own", "3", "600", "60", "120", "y", "2"),
     *("edit", "bank.example", *[""] * 13, "delete", "a.example", "default", *[""] * 9),
     *("list", "detail", "all", "clear", "y", "import", "other.ini", "export"),
 )
@@ -533,7 +548,7 @@ def _until(terminal: int, end: str) -> str:
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("list.txt", NOTE_LIST, "this is a LIST; 'tlssim export list.txt --out NEW' makes one of it"),
+        ("wrong.csv", "domain,tls\na.example,x\n", "wrong.csv:2: [a.example] tls = 'x'; allowed: Off, On"),
         ("wrong.ini", "[DEFAULT]\ntable_tls = x\n", "wrong.ini:2: [DEFAULT] table_tls = 'x'"),
         ("none/new.ini", None, "file = 'none/new.ini'; allowed: a file in a folder that exists"),
         (".", None, "file = '.'; allowed: a file, and this is a folder"),

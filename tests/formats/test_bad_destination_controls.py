@@ -140,7 +140,7 @@ def test_a_strict_reader_wants_default() -> None:
         Policy.parse("[a.example]\n", source="d.ini", strict=True)
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "hello\n", "domain,tls\na.example,on\n", '{"a": 1}'])
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n", "hello\n", "name,tls\na.example,on\n", '{"a": 1}'])
 def test_other_files_are_not_mistaken_for_one(text: str) -> None:
     with pytest.raises(PolicyError, match=r"d.ini:1: no \[section\] found; allowed: \[DEFAULT\] and one \[domain\]"):
         Policy.parse(text, source="d.ini")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sim.errors import PolicyError
-from sim.formats.bounce_profiles import parse_bounce_profiles, read_bounce_profiles
+from sim.formats.bounce_profiles import parse_bounce_profiles, read_bounce_profiles, with_profiles
 from sim.formats.destination_controls import Policy
 from sim.policy.retry import BounceProfile, Growth, HostRetry
 
@@ -130,3 +132,35 @@ def test_what_only_a_strict_reader_refuses(text: str, told: str) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="a file that exists"):
         Policy.parse("[DEFAULT]\n", profiles=tmp_path / "none.toml")
+
+
+PROFILES = st.builds(
+    lambda name, first, more, **values: BounceProfile(
+        name=name, initial_wait_s=first, max_wait_s=first + more, **values
+    ),
+    name=st.sampled_from(["Default", "Short_Life", "a b", "_x.y", "Ärger", "7".join("ab"), "x-"]),
+    first=st.integers(1, 10**8) | st.floats(1, 1e8),
+    more=st.integers(0, 10**8),
+    max_retries=st.integers(0, 10**9),
+    max_queue_time_s=st.integers(0, 10**9) | st.floats(0, 1e9),
+    growth=st.sampled_from(Growth),
+)
+
+
+@given(st.lists(PROFILES, max_size=4, unique_by=lambda p: p.name), st.integers(0, 4), st.sampled_from(["\n", "\r\n"]))
+def test_read_of_write_is_the_same_profiles(profiles: list[BounceProfile], some: int, end: str) -> None:
+    first = with_profiles(f"# ours{end}", profiles[:some])
+    both = with_profiles(first, profiles[some:])
+    assert both.startswith(first)
+    assert (end == "\n") == ("\r" not in both)
+    assert parse_bounce_profiles(both, strict=True).profiles == {p.name: p for p in profiles}
+
+
+@pytest.mark.parametrize("text", [TEXT, TEXT.rstrip("\n"), "\ufeff" + TEXT, "A = {max_retries = 3}"])
+def test_a_profile_is_added_behind_what_the_file_said(text: str) -> None:
+    added = BounceProfile(name="Long", max_queue_time_s=10**6)
+    after = with_profiles(text, [added])
+    assert after.startswith(text)
+    before = parse_bounce_profiles(text)
+    assert parse_bounce_profiles(after).profiles == {**before.profiles, "Long": added}
+    assert parse_bounce_profiles(after).host_retry == before.host_retry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 
 from sim.cli import main
 from sim.errors import PolicyError
-from sim.formats.destconfig_list import list_text, looks_like_list, parse_list, read_table
+from sim.formats.destconfig_list import list_text, looks_like_list
 from sim.formats.destination_controls import Policy
 from sim.policy.destinations import SHIPPED, Entry
 from sim.terms import IpSortPreference, Setting
 from tests.formats.test_destination_controls import POLICIES, SAMPLE
+
+parse_list = partial(Policy.parse, form="list")
 
 # The sample of tech note 118955 as it stands there: trailing blanks, and On for an entry set to 3 (Required).
 NOTE = (
@@ -241,10 +244,10 @@ def test_a_text_without_a_row_is_no_list(text: str) -> None:
 def test_commands_read_a_list_where_they_read_a_file(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text(NOTE)
-    assert read_table(path) == parse_list(NOTE)
+    assert Policy.read(path) == parse_list(NOTE)
     file = tmp_path / "d.ini"
     file.write_text(SAMPLE)
-    assert read_table(file) == Policy.parse(SAMPLE)
+    assert Policy.read(file) == Policy.parse(SAMPLE)
     told = CliRunner().invoke(main, ("import", str(path)))
     assert told.exit_code == 0
     assert "1 entry and DEFAULT." in told.stdout

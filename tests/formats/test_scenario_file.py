@@ -100,7 +100,7 @@ def test_keys_are_those_of_the_classes_they_set() -> None:
 
 
 def test_every_key_of_switches_and_delivery_reaches_the_scenario() -> None:
-    other = {"new_mail_probes": "true", "tls_failure_next_mx": "false"}
+    other = {"new_mail_probes": "true", "tls_failure_next_mx": "false", "mta_sts": "true"}
     for section, kind, field in (("switches", Switches, "switches"), ("delivery", DeliverySwitches, "delivery")):
         for name, key in SECTIONS[section].items():
             value = other.get(name) or (f'"{key.allowed[-1]}"' if isinstance(key.allowed, tuple) else "7")

@@ -78,6 +78,15 @@ DESTINATION_CONTROLS = (
     ),
     "[bücher.example]\ntable_tls = On-Verify\n[DEFAULT]\nrecipient_limit = 0\n".encode(),
 )
+CSV_TABLES = (
+    (
+        b"domain,tls,dane,max_connections,max_messages_per_connection,recipient_limit,recipient_minutes,limit_type,"
+        b"limit_apply,ip_sort_pref,bounce_verification,bounce_profile\n"
+        b"bank.example,Req-Verify,,10,,,,,,,,Short_Life\n.shop.example,On,Opportunistic,,,100,60,,,,,\n"
+        b"(Default),Off,,500,50,0,,,,Prefer IPv6,Off,(Default)\n"
+    ),
+    b"domain;tls\r\na.example;Req\r\n(Default);Off\r\n",
+)
 LISTS = (
     _LIST,
     _LIST_DANE,

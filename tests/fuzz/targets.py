@@ -20,7 +20,7 @@ from functools import cache, partial
 from pathlib import Path
 from shutil import copy
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -32,7 +32,8 @@ from sim.errors import PolicyError, PopulationError, ScenarioError, SimError, Wo
 from sim.files import read_text
 from sim.formats.account import AccountRow
 from sim.formats.bounce_profiles import parse_bounce_profiles, read_bounce_profiles
-from sim.formats.destconfig_list import list_text, looks_like_list, parse_list
+from sim.formats.destconfig_csv import csv_text, looks_like_csv
+from sim.formats.destconfig_list import list_text, looks_like_list
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_normal import normalised_text
 from sim.formats.scenario_file import parse_scenario
@@ -196,23 +197,40 @@ def destination_controls(data: bytes) -> None:
 
 
 def destconfig_list(data: bytes) -> None:
-    text = text_of(data)
-    looks_like_list(text)
+    looks_like_list(text_of(data))
+    policy = _destconfig(text_of(data), "list")
+    if policy is not None:
+        listed = list_text(policy)
+        assert looks_like_list(listed)
+        again = Policy.parse(listed, form="list")
+        assert again == policy
+        assert list_text(again) == listed
+        assert Policy.parse(policy.to_text(), form="ini") == policy
+
+
+def destconfig_csv(data: bytes) -> None:
+    looks_like_csv(text_of(data))
+    policy = _destconfig(text_of(data), "csv")
+    if policy is not None:
+        written = csv_text(policy)
+        assert looks_like_csv(written)
+        again = Policy.parse(written, form="csv")
+        assert again == policy
+        assert csv_text(again) == written
+
+
+def _destconfig(text: str, form: Literal["list", "csv"]) -> Policy | None:
+    """Read what the gateway's dialogue lists: strict as lenient, and an account row for every line."""
     strict, policy = (
-        attempt(partial(parse_list, text, source=SOURCE, strict=s), PolicyError, text) for s in (True, False)
+        attempt(partial(Policy.parse, text, source=SOURCE, strict=s, form=form), PolicyError, text)
+        for s in (True, False)
     )
     assert strict is None or strict == policy
-    if policy is None:
-        return
-    told = {row.line for row in policy.rows}
-    lines = re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff"))
-    assert told - {0} == {n for n, line in enumerate(lines, 1) if line.strip()}
-    listed = list_text(policy)
-    assert looks_like_list(listed)
-    again = parse_list(listed)
-    assert again == policy
-    assert list_text(again) == listed
-    assert Policy.parse(policy.to_text()) == policy
+    if policy is not None and form == "list":
+        told = {row.line for row in policy.rows}
+        lines = re.split(r"\r\n|\n|\r", text.removeprefix("\ufeff"))
+        assert told - {0} == {n for n, line in enumerate(lines, 1) if line.strip()}
+    return policy
 
 
 def bounce_profiles(data: bytes) -> None:
@@ -443,6 +461,7 @@ def dialogue(data: bytes) -> None:
 TARGETS: dict[str, Target] = {
     "destination-controls": Target(destination_controls, lambda: seeds.DESTINATION_CONTROLS),
     "destconfig-list": Target(destconfig_list, lambda: seeds.LISTS),
+    "destconfig-csv": Target(destconfig_csv, lambda: seeds.CSV_TABLES),
     "bounce-profiles": Target(bounce_profiles, lambda: seeds.BOUNCE_PROFILES),
     "scenario": Target(scenario, lambda: seeds.SCENARIOS),
     "toml": Target(toml, lambda: seeds.TOML),

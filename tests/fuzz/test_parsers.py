@@ -11,7 +11,6 @@ import pytest
 
 from sim.errors import PolicyError, PopulationError, ScenarioError, SimError, WorkloadError, complaint
 from sim.formats.bounce_profiles import parse_bounce_profiles
-from sim.formats.destconfig_list import parse_list
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_normal import normalised_text
 from sim.formats.scenario_file import parse_scenario
@@ -108,7 +107,9 @@ def test_a_line_break_in_a_name_is_escaped_in_every_message() -> None:
 
 def test_what_a_list_has_between_its_cells_cannot_break_the_message() -> None:
     with pytest.raises(PolicyError) as caught:
-        parse_list("a.example  Default  Req  Default  Default  Default\nb\u2028c\x85d  Req\n", strict=True)
+        Policy.parse(
+            "a.example  Default  Req  Default  Default  Default\nb\u2028c\x85d  Req\n", strict=True, form="list"
+        )
     assert all(told.isprintable() for told in (str(caught.value), *caught.value.__notes__))
 
 
@@ -124,7 +125,7 @@ def test_a_key_of_a_bounce_profile_is_told_with_its_own_line() -> None:
 def test_time_grows_with_the_text_and_not_with_its_square() -> None:
     with bounded(5.0):
         for line in ("[" * 200_000, " " * 200_000 + "!"):
-            attempt(partial(parse_list, line), PolicyError)
+            attempt(partial(Policy.parse, line, form="list"), PolicyError)
         parse_bounce_profiles("[Default]\n" + "".join(f"k{n} = 1\n" for n in range(5_000)))
 
 
