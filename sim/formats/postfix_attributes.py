@@ -90,7 +90,9 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     "connection_reuse": _words("yes", "no", several=True),
     "enable_rpk": _words("yes", "no", several=True),
     "policy_type": _words("sts", "tlsa", "no-policy-found"),
-    "policy_ttl": Attribute(allowed="a whole number of seconds", good=lambda v: v.isascii() and v.isdigit(), external=True),
+    "policy_ttl": Attribute(
+        allowed="a whole number of seconds", good=lambda v: v.isascii() and v.isdigit(), external=True
+    ),
     "policy_domain": Attribute(allowed="a domain", good=_host, external=True),
     "policy_string": Attribute(allowed="a line of the policy", good=_any, several=True, external=True),
     "mx_host_pattern": Attribute(allowed="a pattern of MX hosts", good=_any, several=True, external=True),

@@ -257,7 +257,7 @@ def logical_lines(text: str) -> Iterator[LogicalLine]:
 
 
 class _Reader:
-    """Read logical lines into entries, one account row each; faults are gathered, and the first is raised at the end."""
+    """Read logical lines into entries, one account row each; faults are gathered, and raised at the end."""
 
     def __init__(self, source: str, strict: bool) -> None:
         self.source = source
@@ -317,7 +317,9 @@ class _Reader:
     def skip(self, logical: LogicalLine, why: str, *, matters: bool = True) -> None:
         if self.strict:
             shown = " ".join(logical.text.split())
-            self.fault(f"{complaint('line', shown, 'key level attributes', file=self.source, line=logical.number)} ({why})")
+            self.fault(
+                f"{complaint('line', shown, 'key level attributes', file=self.source, line=logical.number)} ({why})"
+            )
         self.between += logical.raw
         self.row(logical, "ignored", why, matters)
 

@@ -2,13 +2,13 @@
 
 A cell is a stage, a TLS version that is high enough or not, a chain, the names of a certificate, the state of DANE and
 of MTA-STS, and the age of the message. Every cell is looked up in both senders' tables (`sim.policy.decide`), with the
-name rule each asks for held against the same names, and the cells that differ are told in as few sentences as they take.
+name rule each asks for held against the same names, and cells that differ alike are told in one sentence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import product
 
@@ -56,6 +56,7 @@ _DANE_SAID = {
     Dane.BOGUS: "bogus TLSA",
 }
 _USABLE = frozenset({Dane.USABLE_MATCH, Dane.USABLE_MISMATCH, Dane.USABLE_UNSEEN})
+_HELD = _USABLE - {Dane.USABLE_UNSEEN}
 #: The words of a list of names (Postfix ``match=``), each as a rule on the columns of flags.
 MATCH_RULES: Mapping[str, NameRule] = {
     "hostname": NameRule.HOSTNAME,
@@ -124,8 +125,9 @@ class Asked:
             if word not in MATCH_RULES:
                 found |= columns["fingerprint_listed"]
             elif word == "dot-nexthop":
-                none = {"san_domain": False, "cn_domain": False}
-                found |= rule_holds(NameRule.NEXTHOP_OR_BELOW, **{**columns, **none})
+                none = np.zeros_like(found)
+                below = columns | {"san_domain": none, "cn_domain": none}
+                found |= rule_holds(NameRule.NEXTHOP_OR_BELOW, **below)
             else:
                 found |= rule_holds(MATCH_RULES[word], **columns)
         return found
@@ -147,7 +149,7 @@ class Change:
     receiver : what the receiver publishes, empty where that does not matter.
     before, after : what becomes of the message on this connection.
     cells : how many cells that is.
-    unconfirmed : whether no source settles what the first sender does there.
+    unconfirmed : the sides whose outcome there no source settles: ``before``, ``after``, both or empty.
     """
 
     seen: str
@@ -156,15 +158,16 @@ class Change:
     cells: int
     age: str = ""
     receiver: str = ""
-    unconfirmed: bool = False
+    unconfirmed: str = ""
 
     @property
     def text(self) -> str:
         """The change as a sentence: ``handshake failed, message of 300 s or more: not sent (next host) -> ...``."""
         when = "; ".join(filter(None, (self.receiver, self.seen)))
         where = ", ".join(filter(None, (when, self.age)))
-        doubt = " (unconfirmed)" if self.unconfirmed else ""
-        return f"{where}: {OUTCOMES[self.before]}{doubt} -> {OUTCOMES[self.after]}"
+        ends = ((OUTCOMES[self.before], "before"), (OUTCOMES[self.after], "after"))
+        told = [words + " (unconfirmed)" * (side in self.unconfirmed) for words, side in ends]
+        return f"{where}: {' -> '.join(told)}"
 
 
 #: (DANE state, MTA-STS mode, whether the MX host is listed)
@@ -176,13 +179,50 @@ _CASES: tuple[Case, ...] = tuple(product(range(len(Dane)), range(len(MtaSts)), r
 class _Spot:
     """What a connection shows, as far as a comparison tells it apart.
 
-    ``group`` is what stands there before any names; ``names`` says which rules hold, and ``every`` all that can.
+    Attributes
+    ----------
+    group : what stands there before any names.
+    rank : its place along the course of a connection.
+    kind : whether the rule of the one and of the other sender holds; empty where no certificate is looked at.
+    names : what is known of the names at all.
     """
 
     group: str
-    names: str = ""
-    every: frozenset[str] = frozenset()
-    rank: int = 0
+    rank: int
+    kind: tuple[bool, ...] = ()
+    names: _NameRules | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _NameRules:
+    """The two senders' name rules, where certificates are told apart by them.
+
+    Attributes
+    ----------
+    rules : each as words, empty where it looks at no names.
+    possible : which of the two hold, for each kind of certificate there is, and what is an example of the kind.
+    """
+
+    rules: tuple[str, str]
+    possible: tuple[tuple[tuple[bool, ...], str], ...]
+
+    def words(self, kinds: frozenset[tuple[bool, ...]]) -> str:
+        """Say which certificates these kinds are; empty for all."""
+        every = frozenset(kind for kind, _ in self.possible)
+        if kinds == every:
+            return ""
+        for rule, i in zip(self.rules, (0, 1), strict=True):
+            for holds in (True, False):
+                if rule and kinds == {kind for kind in every if kind[i] is holds}:
+                    return f"name rule {rule} {'holds' if holds else 'does not hold'}"
+        return " or ".join(self._one(kind, example) for kind, example in self.possible if kind in kinds)
+
+    def _one(self, kind: tuple[bool, ...], example: str) -> str:
+        told = [
+            f"{rule} {'holds' if holds else 'does not'}" for rule, holds in zip(self.rules, kind, strict=True) if rule
+        ]
+        told.sort(key=lambda text: not text.endswith("holds"))
+        return f"name rule {' and '.join(told)}, as when {example}"
 
 
 def cells_of(asked: Asked, case: Case, holds: Flags) -> Codes:
@@ -214,46 +254,47 @@ def changes(before: Asked, after: Asked) -> list[Change]:
     list of Change
         Along the course of a connection; what holds for every receiver first.
     """
-    found: dict[tuple[_Spot, Outcome, Outcome, bool, int], dict[Case, int]] = {}
-    unsettled = _unsettled(before.profile)
+    by_kind: dict[_Cells, set[Case]] = {}
+    known: dict[tuple[object, ...], list[_Cells]] = {}
+    unsettled = (_unsettled(before.profile), _unsettled(after.profile))
     for case in _CASES:
-        for spot, old, new, aged, cells, doubt in _differing(before, after, case, unsettled):
-            by_case = found.setdefault((spot, old, new, doubt, aged), {})
-            by_case[case] = by_case.get(case, 0) + cells
-    ages: dict[tuple[_Spot, Outcome, Outcome, bool, frozenset[Case]], list[tuple[int, int]]] = {}
-    for (spot, old, new, doubt, aged), by_case in found.items():
-        together = (spot, old, new, doubt, frozenset(by_case))
-        ages.setdefault(together, []).append((aged, sum(by_case.values())))
-    groups: dict[tuple[Outcome, Outcome, frozenset[Case], frozenset[int], bool], list[tuple[_Spot, int]]] = {}
-    for (spot, old, new, doubt, cases), told in ages.items():
-        kinds = frozenset(aged for aged, _ in told)
-        groups.setdefault((old, new, cases, kinds, doubt), []).append((spot, sum(cells for _, cells in told)))
+        # What differs depends on the demands and on whether TLSA records match, not on why there are these demands.
+        alike = (before.asks(*case), after.asks(*case), case[0] == Dane.USABLE_MATCH, case[0] == Dane.USABLE_UNSEEN)
+        if alike not in known:
+            known[alike] = list(_differing(before, after, case, unsettled))
+        for cells in known[alike]:
+            by_kind.setdefault(cells, set()).add(case)
     limit = after.profile.aged_after_s if after.profile.aged_after_s is not None else before.profile.aged_after_s
-    listed = [
-        (min(spot.rank for spot, _ in spots), len(cases), _change(group, spots, limit))
-        for group, spots in groups.items()
-        for cases in [group[2]]
-    ]
-    ordered = sorted(listed, key=lambda item: (-item[1], item[0], item[2].text))
-    return [change for _, _, change in ordered]
+    listed = []
+    for (old, new, doubt, ages, cases), members in _grouped(by_kind).items():
+        change = Change(
+            seen=_seen_words(cells.spot for cells in members),
+            age="" if len(ages) == 2 else _age(max(ages), limit),
+            receiver=_receiver_words(cases),
+            before=old,
+            after=new,
+            cells=sum(cells.number for cells in members) * len(cases),
+            unconfirmed=doubt,
+        )
+        listed.append((-len(cases), min(cells.spot.rank for cells in members), change.text, change))
+    return [change for *_, change in sorted(listed, key=lambda item: item[:3])]
 
 
-def _change(
-    group: tuple[Outcome, Outcome, frozenset[Case], frozenset[int], bool],
-    spots: Sequence[tuple[_Spot, int]],
-    aged_after_s: float | None,
-) -> Change:
-    old, new, cases, kinds, doubt = group
-    age = "" if len(kinds) == 2 else _age(max(kinds), aged_after_s)
-    return Change(
-        seen=_seen_words([spot for spot, _ in spots]),
-        age=age,
-        receiver=_receiver_words(cases),
-        before=old,
-        after=new,
-        cells=sum(cells for _, cells in spots),
-        unconfirmed=doubt,
-    )
+_Group = tuple[Outcome, Outcome, str, frozenset[int], frozenset[Case]]
+
+
+def _grouped(by_kind: Mapping[_Cells, set[Case]]) -> dict[_Group, list[_Cells]]:
+    """Group cells that change alike, for the same receivers and messages of the same ages."""
+    together: dict[tuple[object, ...], list[tuple[_Cells, frozenset[Case]]]] = {}
+    for cells, cases in by_kind.items():
+        what = (cells.spot, cells.before, cells.after, cells.doubt, frozenset(cases))
+        together.setdefault(what, []).append((cells, frozenset(cases)))
+    groups: dict[_Group, list[_Cells]] = {}
+    for alike in together.values():
+        ages = frozenset(cells.aged for cells, _ in alike)
+        for cells, shared in alike:
+            groups.setdefault((cells.before, cells.after, cells.doubt, ages, shared), []).append(cells)
+    return groups
 
 
 def _age(aged: int, after_s: float | None) -> str:
@@ -267,65 +308,76 @@ def _unsettled(profile: Profile) -> frozenset[tuple[Seen, Demand]]:
     return frozenset((seen, demand) for seen, demand, marks in open_cells if marks[:1] != ("tls_failure_next_mx",))
 
 
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Cells of one case that differ in the same way: what they show, both outcomes, and how many they are."""
+
+    spot: _Spot
+    before: Outcome
+    after: Outcome
+    aged: int
+    doubt: str
+    number: int
+
+
 def _differing(
-    before: Asked, after: Asked, case: Case, unsettled: frozenset[tuple[Seen, Demand]]
-) -> Iterable[tuple[_Spot, Outcome, Outcome, int, int, bool]]:
-    """Yield (what is seen, outcomes, whether aged, cells, whether unconfirmed) where one case differs."""
-    demand, rule_before = before.asks(*case)
-    _, rule_after = after.asks(*case)
-    held = np.stack([before.holds(rule_before, case[0]), after.holds(rule_after, case[0])], axis=1)
+    before: Asked, after: Asked, case: Case, unsettled: Sequence[frozenset[tuple[Seen, Demand]]]
+) -> Iterable[_Cells]:
+    """Yield what differs in one case, each kind of cells once."""
+    numbers: dict[_Cells, int] = {}
+    for cells in _differing_places(before, after, case, unsettled):
+        one = replace(cells, number=0)
+        numbers[one] = numbers.get(one, 0) + cells.number
+    return [replace(cells, number=number) for cells, number in numbers.items()]
+
+
+def _differing_places(
+    before: Asked, after: Asked, case: Case, unsettled: Sequence[frozenset[tuple[Seen, Demand]]]
+) -> Iterable[_Cells]:
+    asked = (before.asks(*case), after.asks(*case))
+    held = np.stack([side.holds(rule, case[0]) for side, (_, rule) in zip((before, after), asked, strict=True)], axis=1)
     kinds, counts = np.unique(held, axis=0, return_counts=True)
-    old, new = (cells_of(asked, case, kinds[:, i]) for i, asked in enumerate((before, after)))
-    words = _NameWords(before, after, rule_before, rule_after, kinds, held)
-    replaced = tuple(int(rule) in REPLACES_CHAIN for rule in (rule_before, rule_after))
+    old, new = (cells_of(side, case, kinds[:, i]) for i, side in enumerate((before, after)))
+    replaced = tuple(int(rule) in REPLACES_CHAIN for _, rule in asked)
+    names = _names(before, after, (asked[0][1], asked[1][1]), kinds, held)
     for kind, stage, version, chain, aged in np.argwhere(old != new):
-        spot = words.spot(Stage(int(stage)), bool(version), Chain(int(chain)), int(kind), replaced)
-        seen = before.tables.seen[stage, version, 0 if replaced[0] else chain, int(kinds[kind, 0])]
+        if case[0] == Dane.USABLE_UNSEEN and stage == Stage.TLS and version:
+            continue  # a certificate that is seen is held against the records
+        spot = _spot(
+            Stage(int(stage)), bool(version), Chain(int(chain)), tuple(map(bool, kinds[kind])), names, replaced
+        )
+        doubts = []
+        for i, (side, word) in enumerate(((before, "before"), (after, "after"))):
+            seen = Seen(int(side.tables.seen[stage, version, 0 if replaced[i] else chain, int(kinds[kind, i])]))
+            doubts += [word] * ((seen, asked[i][0]) in unsettled[i])
         a, b = (Outcome(int(codes[kind, stage, version, chain, aged])) for codes in (old, new))
-        yield spot, a, b, int(aged), int(counts[kind]), (Seen(int(seen)), demand) in unsettled
+        yield _Cells(spot, a, b, int(aged), " and ".join(doubts), int(counts[kind]))
 
 
-class _NameWords:
-    """Says of a certificate which of the two rules hold."""
-
-    def __init__(
-        self, before: Asked, after: Asked, rule_before: NameRule, rule_after: NameRule, kinds: Flags, held: Flags
-    ) -> None:
-        titles = (before.profile.title, after.profile.title)
-        rules = (before.rule_words(rule_before), after.rule_words(rule_after))
-        told = [r not in (NameRule.NONE, NameRule.TLSA) for r in (rule_before, rule_after)]
-        self.phrases = [self._phrase(kind, titles, rules, told, held) for kind in kinds]
-        self.every = frozenset(self.phrases)
-
-    @staticmethod
-    def _phrase(
-        kind: Flags, titles: tuple[str, str], rules: tuple[str, str], told: list[bool], held: Flags
-    ) -> str:
-        yes, no = ([i for i in (0, 1) if told[i] and bool(kind[i]) is wanted] for wanted in (True, False))
-
-        def name(which: list[int]) -> str:
-            return " and ".join(f"{titles[i]}'s ({rules[i]})" for i in which)
-
-        if not yes and not no:
-            return ""
-        if not no or not yes:
-            return f"name rule {name(yes or no)} {'holds' if yes else 'does not hold'}"
-        as_when = fewest_names((held == kind).all(axis=1))
-        return f"name rule {name(yes)} holds and {name(no)} does not, as when {as_when}"
-
-    def spot(self, stage: Stage, version_ok: bool, chain: Chain, kind: int, replaced: tuple[bool, ...]) -> _Spot:
-        """Say what a cell shows."""
-        if stage < Stage.LOST_IN_TLS or not version_ok:
-            shown = Stage.HANDSHAKE_FAILED if stage >= Stage.LOST_IN_TLS else stage
-            return _Spot(_STAGES[shown], rank=int(shown))
-        if stage == Stage.LOST_IN_TLS:
-            return _Spot(_STAGES[stage], rank=int(stage))
-        trust = {Chain.TRUSTED: 0, Chain.EXPIRED: 1}.get(chain, 2)
-        group = "" if all(replaced) else ("trusted chain", "expired certificate", "untrusted chain")[trust]
-        rank = int(stage) + trust
-        return _Spot(f"TLS, {group}" if group else "TLS", self.phrases[kind], self.every, rank)
+def _names(before: Asked, after: Asked, rules: tuple[NameRule, NameRule], kinds: Flags, held: Flags) -> _NameRules:
+    """Say how certificates are told apart; TLSA records are told by the case."""
+    sides = zip((before, after), rules, strict=True)
+    blind = (NameRule.NONE, NameRule.TLSA)
+    words = ["" if rule in blind else f"{side.profile.title}'s ({side.rule_words(rule)})" for side, rule in sides]
+    possible = [(tuple(map(bool, kind)), fewest_names((held == kind).all(axis=1))) for kind in kinds]
+    return _NameRules((words[0], words[1]), tuple(possible))
 
 
+def _spot(
+    stage: Stage, version_ok: bool, chain: Chain, kind: tuple[bool, ...], names: _NameRules, replaced: tuple[bool, ...]
+) -> _Spot:
+    """Say what a cell shows."""
+    if stage < Stage.LOST_IN_TLS or not version_ok:
+        shown = Stage.HANDSHAKE_FAILED if stage >= Stage.LOST_IN_TLS else stage
+        return _Spot(_STAGES[shown], int(shown))
+    if stage == Stage.LOST_IN_TLS:
+        return _Spot(_STAGES[stage], int(stage))
+    trust = {Chain.TRUSTED: 0, Chain.EXPIRED: 1}.get(chain, 2)
+    group = "TLS" if all(replaced) else _CHAINS[trust]
+    return _Spot(group, int(stage) + trust, kind, names)
+
+
+_CHAINS = ("TLS, trusted chain", "TLS, expired certificate", "TLS, untrusted chain")
 _STAGES: Mapping[Stage, str] = {
     **{stage: stage.label.replace("-", " ") for stage in Stage},
     Stage.NOT_OFFERED: "STARTTLS not offered",
@@ -370,25 +422,22 @@ def _example(names: frozenset[str], contexts: set[tuple[bool, bool]]) -> str:
     return said or "no name matches"
 
 
-def _seen_words(spots: Sequence[_Spot]) -> str:
+def _seen_words(spots: Iterable[_Spot]) -> str:
     """Join what is seen; names are left out where every certificate of a chain changes alike."""
-    by_group: dict[str, list[_Spot]] = {}
-    for spot in sorted(spots, key=lambda s: (s.rank, s.names)):
-        by_group.setdefault(spot.group, []).append(spot)
+    by_group: dict[tuple[str, _NameRules | None], set[tuple[bool, ...]]] = {}
+    for spot in sorted(spots, key=lambda s: (s.rank, s.kind)):
+        by_group.setdefault((spot.group, spot.names), set()).add(spot.kind)
     texts: dict[str, list[str]] = {}
-    for group, members in by_group.items():
-        names = {spot.names for spot in members}
-        every = all(names >= spot.every for spot in members)
-        texts.setdefault("" if every else " or ".join(sorted(names)), []).append(group)
+    for (group, names), kinds in by_group.items():
+        groups = texts.setdefault("" if names is None else names.words(frozenset(kinds)), [])
+        groups += [group] if group not in groups else []
     parts = []
     for names_text, groups in texts.items():
-        heads = [groups[0], *(group.removeprefix("TLS, ") if groups[0].startswith("TLS") else group for group in groups[1:])]
-        shown = "TLS" if _CHAINS <= set(groups) and len(groups) == len(_CHAINS) else _listed(heads)
+        tls = groups[0].startswith("TLS, ")
+        heads = [groups[0], *(group.removeprefix("TLS, ") if tls else group for group in groups[1:])]
+        shown = "TLS" if tuple(groups) == _CHAINS else _listed(heads)
         parts.append(", ".join(filter(None, (shown, names_text))))
     return "; or ".join(parts)
-
-
-_CHAINS = {"TLS, trusted chain", "TLS, expired certificate", "TLS, untrusted chain"}
 
 
 def _listed(words: Sequence[str]) -> str:
@@ -411,10 +460,11 @@ def _receiver_words(cases: frozenset[Case]) -> str:
 
 def _dane_words(states: Sequence[Dane]) -> str:
     known = set(states)
-    if len(known) == len(Dane):
+    if known >= set(Dane) - {Dane.USABLE_UNSEEN}:
         return ""
-    words = ["usable TLSA"] if known >= _USABLE else []
-    rest = [_DANE_SAID[state] for state in states if not (known >= _USABLE and state in _USABLE)]
+    usable = known >= _HELD
+    words = ["usable TLSA"] if usable else []
+    rest = [_DANE_SAID[state] for state in states if not (usable and state in _USABLE)]
     return _listed([*words, *rest])
 
 

@@ -206,22 +206,28 @@ class _Pairs:
                     after=words[1],
                     entries=tuple(names),
                     changes=tuple(changes(*sides)),
-                    remarks=tuple(_remarks(setting, level, match)),
+                    remarks=tuple(_remarks(setting, option, level, match)),
                 )
             )
         return tuple(sorted(listed, key=lambda pair: not pair.changes))
 
 
-def _remarks(setting: Setting, level: Level, match: Sequence[str]) -> list[str]:
+def _remarks(setting: Setting, option: DaneOption, level: Level, match: Sequence[str]) -> list[str]:
     """Say what flags of a certificate cannot: names that only one side's rule knows."""
     remarks = []
+    if option is not DaneOption.NONE and setting is not Setting.NO:
+        remarks.append("what the gateway does with DANE is remembered from its guide, and unconfirmed in detail")
     if level in DEFAULT_MATCH:
         if setting is Setting.REQUIRED_VERIFY and not RULES[Identity.ESA_VERIFY].cn_wildcard:
-            remarks.append("a wildcard in the CN, where there are no SAN names, counts for Postfix and not for the gateway")
+            remarks.append(
+                "a wildcard in the CN, where there are no SAN names, counts for Postfix and not for the gateway"
+            )
         if "dot-nexthop" in (match or DEFAULT_MATCH[level]):
             remarks.append("dot-nexthop accepts any name below the domain, the gateway none but the MX host's")
         if named := [word for word in match if word not in MATCH_RULES]:
-            remarks.append(f"names spelled out are lost: {', '.join(named)}; in the cells they are 'the sender lists it'")
+            remarks.append(
+                f"names spelled out are lost: {', '.join(named)}; in the cells they are 'the sender lists it'"
+            )
     if level is Level.FINGERPRINT:
         remarks.append("the digests are lost: the gateway compares names and needs a trusted chain")
     return remarks
@@ -326,12 +332,16 @@ def _unplaced_of_controls(policy: DestinationControls) -> Iterable[Unplaced]:
     if words:
         where = [f"{entry.domain} ({entry.dane_option})" for entry in words]
         yield Unplaced(what="dane_option", count=len(where), where=tuple(where), why="no source knows the word: none")
-    profiles = [name for name, profile in policy.profiles.items() if profile != DestinationControls().profiles["Default"]]
+    profiles = [
+        name for name, profile in policy.profiles.items() if profile != DestinationControls().profiles["Default"]
+    ]
     if profiles:
         why = _UNPLACED_FIELDS["bounce_profile"]
         yield Unplaced(what="bounce profiles", count=len(profiles), where=tuple(profiles), why=why)
     if policy.host_retry != HostRetry():
-        yield Unplaced(what="retries of a destination that is down", count=1, where=(), why="Postfix has a law of its own")
+        yield Unplaced(
+            what="retries of a destination that is down", count=1, where=(), why="Postfix has a law of its own"
+        )
     if isinstance(policy, Policy):
         yield from _unplaced_lines(policy)
 
@@ -356,9 +366,7 @@ def _unplaced_lines(policy: Policy) -> Iterable[Unplaced]:
             yield Unplaced(what=what, count=len(lines), where=where, why=why)
 
 
-def from_postfix(
-    policies: TlsPolicyMap, *, default: str | None = None, switches: Switches | None = None
-) -> Conversion:
+def from_postfix(policies: TlsPolicyMap, *, default: str | None = None, switches: Switches | None = None) -> Conversion:
     """Make Destination Controls of a policy map.
 
     Parameters
@@ -384,7 +392,8 @@ def from_postfix(
     pairs.add("main.cf", setting, option, main.level, _given_match(main))
     made: dict[str, Entry] = {}
     lost: list[Unplaced] = []
-    hops, twice = [], []
+    hops: list[str] = []
+    twice: list[str] = []
     for entry in policies.entries:
         name = entry.domain
         if name is None or name in made:
@@ -444,11 +453,15 @@ def _unplaced_of_map(policies: TlsPolicyMap) -> Iterable[Unplaced]:
             if name != "match" or any(word.lower() not in MATCH_RULES for word in words):
                 by_name.setdefault(name, []).append(entry.key)
     for name, keys in by_name.items():
-        why = "the gateway's rules name no names and no digests" if name == "match" else "the gateway has no such setting"
+        why = (
+            "the gateway's rules name no names and no digests" if name == "match" else "the gateway has no such setting"
+        )
         yield Unplaced(what=f"{name}=", count=len(keys), where=tuple(keys), why=why)
     ignored = [f"line {row.line}" for row in policies.rows if row.kind == "ignored" and row.changes_answer]
     if ignored:
-        yield Unplaced(what="lines without effect", count=len(ignored), where=tuple(ignored), why="Postfix skips them too")
+        yield Unplaced(
+            what="lines without effect", count=len(ignored), where=tuple(ignored), why="Postfix skips them too"
+        )
     comments = sum(line.lstrip().startswith("#") for text in policies.layout for line in text.splitlines())
     if comments:
         yield Unplaced(what="comments", count=comments, where=(), why="they stay in the file they are in")
