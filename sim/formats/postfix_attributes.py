@@ -156,10 +156,19 @@ def split_value(text: str) -> list[str]:
     return parts if start is None else [*parts, text[start:]]
 
 
+def _balanced(text: str) -> bool:
+    depth = 0
+    for char in text:
+        depth += (char == "{") - (char == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
 def name_and_value(part: str) -> tuple[str, str] | None:
     """Split ``name=value`` or ``{ name = value }``, the name in lower case; ``None`` for what is neither."""
     if part.startswith("{"):
-        if not part.endswith("}"):
+        if not part.endswith("}") or not _balanced(part[1:-1]):
             return None
         part = " ".join(part[1:-1].split())
     name, equals, value = part.partition("=")

@@ -201,8 +201,9 @@ class TlsPolicyMap:
         Parent domains are tried from the longest, with their leading dot, and only for a domain: not for an address.
         """
         name = domain.lower()
+        hop = "[" in name or ":" in name
         found = self._index.get(name)
-        while found is None and not name.startswith("[") and (dot := name.find(".", 1)) > 0:
+        while found is None and not hop and (dot := name.find(".", 1)) > 0:
             name = name[dot:]
             found = self._index.get(name)
         return -1 if found is None else found
@@ -339,14 +340,16 @@ class _Reader:
 
 
 def looks_like_map(text: str) -> bool:
-    """Tell whether a text is a policy map rather than Destination Controls: a line of it is a key and a level."""
-    return any(_is_entry(logical.text) for logical in logical_lines(text))
+    """Tell whether a text is a policy map rather than Destination Controls: more of its lines are entries of one."""
+    lines = [logical.text for logical in logical_lines(text) if logical.text]
+    of_controls = sum(line.rstrip().endswith("]") or line.split()[1:2] == ["="] for line in lines)
+    return sum(map(_is_entry, lines)) > of_controls
 
 
 def _is_entry(text: str) -> bool:
     key, *value = text.split(maxsplit=1)[:2] if text else [""]
     words = split_value(value[0]) if value else []
-    return bool(words) and not key.startswith(("=", "[DEFAULT")) and level_of(words[0]) is not None and _rest(words[1:])
+    return bool(words) and not key.startswith("=") and level_of(words[0]) is not None and _rest(words[1:])
 
 
 def _rest(parts: Iterable[str]) -> bool:

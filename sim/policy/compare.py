@@ -102,7 +102,7 @@ class Asked:
     switches: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.setting not in list(self.profile.settings):
+        if not isinstance(self.setting, self.profile.settings):
             known = [setting.label for setting in self.profile.settings]
             raise PolicyError(complaint(f"setting of {self.profile.title}", str(self.setting), known))
 
@@ -446,16 +446,16 @@ def _listed(words: Sequence[str]) -> str:
 
 def _receiver_words(cases: frozenset[Case]) -> str:
     """Say what the receiver publishes in these cases."""
-    by_policy: dict[frozenset[tuple[int, int]], list[Dane]] = {}
+    by_policy: dict[frozenset[Case], list[Dane]] = {}
     for dane in Dane:
-        policies = frozenset((mode, listed) for d, mode, listed in cases if d == dane)
+        policies = frozenset((0, mode, listed) for d, mode, listed in cases if d == dane)
         if policies:
             by_policy.setdefault(policies, []).append(dane)
     texts = []
     for policies, states in by_policy.items():
-        parts = [_dane_words(states), _policy_words(policies)]
-        texts.append(", ".join(filter(None, parts)))
-    return " or ".join(filter(None, texts))
+        parts = _policy_words(policies)
+        texts += [", ".join(filter(None, (_dane_words(states), part))) for part in parts]
+    return "; or ".join(filter(None, texts))
 
 
 def _dane_words(states: Sequence[Dane]) -> str:
@@ -468,12 +468,18 @@ def _dane_words(states: Sequence[Dane]) -> str:
     return _listed([*words, *rest])
 
 
-def _policy_words(policies: frozenset[tuple[int, int]]) -> str:
-    modes = {mode for mode, _ in policies}
-    listed = {where for _, where in policies}
-    mode_words = "" if len(modes) == len(MtaSts) else f"MTA-STS {_listed([MtaSts(m).label for m in sorted(modes)])}"
-    listed_words = "" if len(listed) == 2 else f"MX host {'listed' if 1 in listed else 'not listed'}"
-    return ", ".join(filter(None, (mode_words, listed_words)))
+def _policy_words(policies: frozenset[Case]) -> list[str]:
+    modes = [frozenset(mode for _, mode, listed in policies if listed == where) for where in (0, 1)]
+    wheres = (
+        [("", modes[0])] if modes[0] == modes[1] else [("MX host not listed", modes[0]), ("MX host listed", modes[1])]
+    )
+    texts = []
+    for where, some in wheres:
+        if some:
+            labels = [MtaSts(mode).label for mode in sorted(some)]
+            mode_words = "" if len(some) == len(MtaSts) else f"MTA-STS {_listed(labels)}"
+            texts.append(", ".join(filter(None, (mode_words, where))))
+    return texts
 
 
 def differing_cells(before: Asked, after: Asked) -> int:

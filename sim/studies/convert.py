@@ -297,18 +297,18 @@ def _patterns_to(policy: DestinationControls, used: set[Level]) -> Iterable[str]
     names = [canonical_domain(entry.domain) or "" for entry in policy.entries]
     if count := sum(name.startswith(".") for name in names):
         yield (
-            f"{count} suffixes (.example.com) are read alike: every name below, not the name itself, the longest first "
-            "(unconfirmed for the gateway)"
+            f"{_number(count, 'suffix', 'es')} (.example.com) read alike: every name below, "
+            "not the name itself, the longest first (unconfirmed for the gateway)"
         )
     if count := sum(entry.tls is None for entry in policy.entries):
         yield (
-            f"{count} entries take TLS from DEFAULT and are written with its level, since a parent's entry would hold "
-            "for them otherwise; another level in main.cf will not reach them"
+            "written with DEFAULT's level, since a parent's entry would hold otherwise: "
+            f"{_number(count, 'entr', 'ies', 'y')} without its own TLS; main.cf's level does not reach it"
         )
     if count := sum(name.startswith("[") and ":" in name for name in names):
-        yield f"{count} IPv6 addresses match only recipients who spell them as the map does: [ipv6:...]"
+        yield f"{_number(count, 'IPv6 address', 'es')}: only for recipients spelled as in the map, [ipv6:...]"
     if count := sum(not entry.domain.isascii() for entry in policy.entries):
-        yield f"{count} names beyond ASCII are written as A-labels; Postfix looks up what the recipient's address has"
+        yield f"{_number(count, 'name')} beyond ASCII, as A-labels; Postfix looks names up as recipients spell them"
     if policy.entries:
         yield (
             "a key is a next hop: where transport_maps or relayhost name one, Postfix looks that up and not the "
@@ -317,6 +317,10 @@ def _patterns_to(policy: DestinationControls, used: set[Level]) -> Iterable[str]
     if used & {Level.VERIFY, Level.SECURE}:
         yield "Postfix trusts no CA until smtp_tls_CAfile or smtp_tls_CApath names some (remembered)"
     yield "the lowest TLS version is not in either table: each sender is compared at its own"
+
+
+def _number(count: int, noun: str, more: str = "s", one: str = "") -> str:
+    return f"{count:,} {noun}{one if count == 1 else more}"
 
 
 def _unplaced_of_controls(policy: DestinationControls) -> Iterable[Unplaced]:
@@ -438,10 +442,10 @@ def _patterns_from(policies: TlsPolicyMap, default: str | None) -> Iterable[str]
     if default is None:
         yield "a map has no DEFAULT: level none is assumed, as Postfix ships; the level of main.cf can be given"
     if count := sum(entry.key.startswith(".") for entry in policies.entries):
-        yield f"{count} suffixes (.example.com) are read alike (unconfirmed for the gateway)"
+        yield f"{_number(count, 'suffix', 'es')} (.example.com) read alike (unconfirmed for the gateway)"
     addresses = [entry.key for entry in policies.entries if entry.domain is not None and entry.key.startswith("[")]
     if addresses:
-        yield f"{len(addresses)} addresses are taken for those of recipients (user@[192.0.2.7]), not for relays"
+        yield f"taken for the address of a recipient (user@[192.0.2.7]), not of a relay: {', '.join(addresses)}"
     yield "limits, retries and lifetimes are those of a gateway as shipped; Postfix has its own in main.cf"
 
 
