@@ -109,7 +109,8 @@ def report(conversion: Conversion, file: str) -> list[str]:
     changed = conversion.changed
     number = len({name for pair in changed for name in pair.entries})
     total = sum(len(pair.entries) for pair in conversion.pairs)
-    lines = [f"{file}: {counted(total, 'entry')} with the default; of {number:,} something changes."]
+    text = f"{file}: {counted(total, 'entry')} with the default; of {number:,} something changes."
+    lines = wrapped(text).split("\n")
     for pair in changed:
         lines += ["", *_pair(pair)]
     same = [pair for pair in conversion.pairs if not pair.changes]

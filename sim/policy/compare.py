@@ -480,8 +480,3 @@ def _policy_words(policies: frozenset[Case]) -> list[str]:
             mode_words = "" if len(some) == len(MtaSts) else f"MTA-STS {_listed(labels)}"
             texts.append(", ".join(filter(None, (mode_words, where))))
     return texts
-
-
-def differing_cells(before: Asked, after: Asked) -> int:
-    """Count the cells that differ; the sum of ``cells`` over `changes`."""
-    return sum(change.cells for change in changes(before, after))

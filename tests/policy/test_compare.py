@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from sim.errors import PolicyError
-from sim.policy.compare import Asked, Change, certificates, changes, differing_cells, fewest_names
+from sim.policy.compare import Asked, Change, certificates, changes, fewest_names
 from sim.policy.decide import decide
 from sim.policy.identity import rule_holds
 from sim.policy.profiles import profile
@@ -64,7 +64,8 @@ def holds(asked: Asked, rule: NameRule, dane: Dane) -> Mask:
     mx = np.where(present, names["san_mx"], names["cn_mx"])
     words = {"nexthop": domain, "hostname": mx, "dot-nexthop": mx & below}
     if rule in (NameRule.HOSTNAME, NameRule.NEXTHOP_OR_BELOW) and asked.match:
-        return np.any([words.get(word, names["fingerprint_listed"]) for word in asked.match], axis=0)
+        listed = [words.get(word, names["fingerprint_listed"]) for word in asked.match]
+        return np.asarray(np.any(listed, axis=0), dtype=np.bool_)
     return np.asarray(rule_holds(rule, **names, tlsa_matches=dane is Dane.USABLE_MATCH))
 
 
@@ -181,7 +182,7 @@ def test_the_sentences_mean_exactly_the_cells_that_differ(pair: tuple[Asked, Ask
                 times += cells
         assert (times == differs).all(), [change.text for change in told]
         total += int(differs.sum())
-    assert total == sum(change.cells for change in told) == differing_cells(before, after)
+    assert total == sum(change.cells for change in told)
 
 
 def test_the_sentences_of_the_main_pairs() -> None:

@@ -54,9 +54,9 @@ def made_rows(name: str) -> list[str]:
         for option in DaneOption:
             for setting in Setting:
                 if option is DaneOption.NONE or setting is not Setting.NO:
-                    level = level_for(setting, option)
-                    told = changes(gateway_asks(setting, option), postfix_asks(*level))
-                    made.append(row(setting_words(setting, option), level_words(*level), [c.text for c in told]))
+                    level, match = level_for(setting, option)
+                    told = changes(gateway_asks(setting, option), postfix_asks(level, match))
+                    made.append(row(setting_words(setting, option), level_words(level, match), [c.text for c in told]))
     else:
         for level, match in BACK:
             found = setting_for(level, match)
