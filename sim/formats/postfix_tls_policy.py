@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 KEY_FORMS = "example.com, .example.com (all below it), [host], [host]:port or example.com:port"
 _HOP = re.compile(r"\[[^\[\]\s]+\](?::\w+)?|[\w.-]+:\w+", re.ASCII)
+# Not `str.splitlines`: a form feed ends no line for Postfix.
+_LINE = re.compile(r"([^\r\n]+)(?:\r\n|\n|\r|$)|(?:\r\n|\n|\r)")
 _COMMENT = re.compile(r"\s*(?:#.*)?")
 
 
@@ -237,7 +239,7 @@ class LogicalLine:
 def logical_lines(text: str) -> Iterator[LogicalLine]:
     """Join the lines of a table: one that begins with a blank continues the one before, comments do not end it."""
     number, parts, raw, loose = 0, [""][:0], [""][:0], [""][:0]
-    for at, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+    for at, line in enumerate(_LINE.findall(text.removeprefix("\ufeff")), start=1):
         if _COMMENT.fullmatch(line):
             loose.append(f"{line}\n")
         elif line[0].isspace() and parts:
@@ -276,8 +278,8 @@ class _Reader:
         elif logical.text[0].isspace():
             self.skip(logical, "a first line that begins with a blank continues none")
         else:
-            key, _, value = logical.text.replace("\t", " ").partition(" ")
-            self.entry(logical, key, value.strip())
+            key, *value = logical.text.split(maxsplit=1)
+            self.entry(logical, key, value[0].strip() if value else "")
 
     def entry(self, logical: LogicalLine, key: str, value: str) -> None:
         first = self.known.get(key.lower())

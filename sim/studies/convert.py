@@ -405,8 +405,9 @@ def from_postfix(policies: TlsPolicyMap, *, default: str | None = None, switches
             continue
         setting_here, option_here = setting_for(entry.level, entry.match)
         pairs.add(entry.key, setting_here, option_here, entry.level, _given_match(entry))
-        # An entry whole in itself: nothing is inherited in a map.
-        made[name] = Entry(domain=name, tls=setting_here, dane_option=option_here.label, line=entry.line)
+        # An entry is whole in itself in a map; here the DANE option is inherited, and said where it is another.
+        dane_option = None if option_here is option else option_here.label
+        made[name] = Entry(domain=name, tls=setting_here, dane_option=dane_option, line=entry.line)
     for what, keys, why in (
         ("next hops of transports", hops, "Destination Controls know the recipient's domain alone"),
         ("other spellings of a destination", twice, "one entry a destination, the first"),

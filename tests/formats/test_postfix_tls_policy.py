@@ -63,6 +63,18 @@ def test_any_value_on_one_line_is_read_back(value: str) -> None:
     assert TlsPolicyMap.parse(TlsPolicyMap((entry,)).to_text()).entries == (entry,)
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
+def test_any_line_end_and_a_byte_order_mark_are_read(end: str) -> None:
+    text = "\ufeff" + MAP.replace("\n", end)
+    assert TlsPolicyMap.parse(text) == TlsPolicyMap.parse(MAP)
+    assert [e.line for e in TlsPolicyMap.parse(text).entries] == [e.line for e in TlsPolicyMap.parse(MAP).entries]
+
+
+def test_a_form_feed_ends_no_line() -> None:
+    [entry] = TlsPolicyMap.parse("a.example\x0cmay\x0cciphers=high\n").entries
+    assert (entry.key, entry.attributes) == ("a.example", (("ciphers", "high"),))
+
+
 def test_words_of_match() -> None:
     entries = {e.key: e for e in TlsPolicyMap.parse(MAP).entries}
     assert entries["example.com"].match == ("nexthop", "dot-nexthop")
