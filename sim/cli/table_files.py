@@ -8,6 +8,22 @@ import click
 
 from sim.cli.account import account_counts, account_sentence
 from sim.cli.caveats import drawn_caveats, verify_caveats
+from sim.cli.conversion import (
+    CONTROLS,
+    TLS_POLICY,
+    controls_text,
+    converted,
+    default_option,
+    from_option,
+    is_map,
+    main_cf_lines,
+    map_entries,
+    map_text,
+    read_table,
+    report,
+    table_text,
+    to_option,
+)
 from sim.cli.options import (
     asked_population_options,
     json_option,
@@ -22,8 +38,11 @@ from sim.cli.text import Column, counted, rows_of, say, say_json, table, wrapped
 from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
+    from sim.formats.destination_controls import Policy
+    from sim.formats.postfix_tls_policy import TlsPolicyMap
     from sim.policy.destinations import DestinationControls
     from sim.studies.check import CheckResult
+    from sim.studies.convert import Conversion
     from sim.studies.finding import Finding
     from sim.world.population import Population
 
@@ -125,32 +144,30 @@ def _heading(finding: Finding) -> str:
 
 @click.command("import", short_help="What was understood of a Destination Controls file.")
 @click.argument("file", metavar="FILE")
+@from_option
 @profiles_option
 @strict_option
 @json_option
-def import_command(file: str, profiles: str | None, strict: bool, as_json: bool) -> None:
-    """Read a Destination Controls file, a CSV or a pasted LIST, and account for every line.
+def import_command(file: str, form: str | None, profiles: str | None, strict: bool, as_json: bool) -> None:
+    """Read a Destination Controls file, a CSV, a pasted LIST or a Postfix policy map; account for every line.
 
-    Each was understood, ignored or guessed: nothing is dropped in silence, and 'tlssim export' writes every line
-    back. docs/destination-controls.md describes the file, key by key.
+    Lines are understood, ignored or guessed; nothing is dropped in silence, and 'tlssim export' writes every line
+    back. docs/destination-controls.md describes the file, key by key, docs/postfix-tls-policy.md the map.
     """
-    policy = policy_of(file, profiles, strict=strict)
-    rows = rows_of(policy.account)
+    table_read = read_table(file, profiles, strict=strict, form=form)
+    rows = rows_of(table_read.account)
     if as_json:
-        entries = [policy.default, *policy.entries]
-        say_json(
-            {
-                "command": "import",
-                "file": file,
-                "policy_hash": policy.hash,
-                "counts": account_counts(policy),
-                "account": rows,
-                "entries": [_entry(entry) for entry in entries],
-            }
-        )
+        found = {"command": "import", "file": file, **_form(table_read), "counts": account_counts(table_read)}
+        say_json({**found, "account": rows, "entries": _entries(table_read)})
         return
-    say(f"{file}: {counted(len(policy.entries), 'entry')} and DEFAULT.")
-    say(wrapped(account_sentence(policy, hint="")))
+    kind = " of a Postfix policy map" if is_map(table_read) else " and DEFAULT"
+    say(f"{file}: {counted(len(table_read.entries), 'entry')}{kind}.")
+    if sentence := account_sentence(table_read, hint=""):
+        say(wrapped(sentence))
+    _tell_account(file, rows)
+
+
+def _tell_account(file: str, rows: list[dict[str, Any]]) -> None:
     for kind in ("guessed", "ignored", "understood"):
         for source in dict.fromkeys(row["file"] for row in rows):
             lines = [_account_row(row) for row in rows if row["kind"] == kind and row["file"] == source]
@@ -171,35 +188,75 @@ def _account_row(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "at": f"{'* ' if row['changes_answer'] else ''}{row['line']}"}
 
 
-def _entry(entry: Any) -> dict[str, Any]:
+def _form(read: Policy | TlsPolicyMap) -> dict[str, str]:
+    return {"form": TLS_POLICY} if is_map(read) else {"form": CONTROLS, "policy_hash": read.hash}
+
+
+def _entries(read: Policy | TlsPolicyMap) -> list[dict[str, Any]]:
     from dataclasses import asdict
 
-    return asdict(entry)
+    return map_entries(read) if is_map(read) else [asdict(entry) for entry in (read.default, *read.entries)]
 
 
-@click.command("export", short_help="The same file back in one spelling.")
+@click.command("export", short_help="The same file back in one spelling, or as a Postfix policy map.")
 @click.argument("file", metavar="FILE")
+@to_option
+@from_option
+@default_option
 @profiles_option
 @strict_option
-@click.option(
-    "--format",
-    "form",
-    metavar="ini|csv",
-    default="ini",
-    callback=one_of("ini", "csv"),
-    help="The gateway's file, or a CSV of it, without comments and global keys.  [default: ini]",
-)
 @click.option("--out", metavar="FILE", help="Write it there.  [default: stdout]")
-def export_command(file: str, profiles: str | None, strict: bool, form: str, out: str | None) -> None:
-    """Write a Destination Controls file back in one spelling, with every comment and unknown key kept."""
-    policy = policy_of(file, profiles, strict=strict)
-    from sim.files import write_text
-    from sim.formats.destconfig_csv import csv_text
-    from sim.formats.destination_normal import normalised_text
+@json_option
+def export_command(
+    file: str,
+    to: str | None,
+    form: str | None,
+    level: str | None,
+    profiles: str | None,
+    strict: bool,
+    out: str | None,
+    as_json: bool,
+) -> None:
+    """Write a Destination Controls file back in one spelling, with every comment and unknown key kept.
 
-    text = csv_text(policy) if form == "csv" else normalised_text(policy)
-    if out is None:
+    --to csv writes its entries as the gateway's CSV, without comments and global keys. --to postfix-tls-policy makes
+    the map of Postfix's smtp_tls_policy_maps of it, and a map becomes Destination Controls, with a list of everything
+    that changes its meaning: beside the file, or as comments at its head where it goes to stdout.
+    docs/postfix-tls-policy.md.
+    """
+    read = read_table(file, profiles, strict=strict, form=form)
+    to = to or CONTROLS
+    change = converted(read, to, level)
+    told = [] if change is None else report(change, file)
+    beside = told if out is None and not as_json else []
+    if change is not None:
+        text = map_text(change, beside) if to == TLS_POLICY else controls_text(change, beside)
+    else:
+        text = read.to_text() if is_map(read) else table_text(read, to)
+    if out is not None:
+        from sim.files import write_text
+
+        write_text(out, text)
+    if as_json:
+        _say_export(file, to, text, out, change)
+    elif out is None:
         say(text.removesuffix("\n"))
     else:
-        write_text(out, text)
+        if change is not None:
+            say("\n".join([*told, *main_cf_lines(change), ""]))
         say(f"Written: {out}")
+
+
+def _say_export(file: str, to: str, text: str, out: str | None, change: Conversion | None) -> None:
+    from sim.studies.convert import document
+
+    say_json(
+        {
+            "command": "export",
+            "file": file,
+            "to": to,
+            "text": text,
+            "written": out,
+            **({} if change is None else document(change)),
+        }
+    )

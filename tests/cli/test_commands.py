@@ -14,8 +14,10 @@ import sim
 from sim.cli import main
 from sim.data import example
 from sim.formats.destination_controls import Policy
+from sim.formats.postfix_tls_policy import TlsPolicyMap
 from sim.policy.profiles.esa import unsettled
 from sim.policy.text_tables import read_table
+from sim.studies.convert import to_postfix
 from sim.terms import Demand, Outcome, Seen, Setting
 
 TABLE, PROFILES = str(example("destinations.ini")), str(example("bounce_profiles.toml"))
@@ -408,6 +410,52 @@ def test_export_gives_the_file_back_in_one_spelling(tmp_path: Path) -> None:
     assert "# --- Old entries" in text
     assert "Written: " in printed("export", TABLE, "--out", str(tmp_path / "new.ini"))
     assert (tmp_path / "new.ini").read_text() == text
+
+
+def test_export_makes_a_policy_map_and_tells_what_changes(tmp_path: Path) -> None:
+    out = tmp_path / "tls_policy"
+    to = ("--to", "postfix-tls-policy")
+    told = printed("export", TABLE, "--profiles", PROFILES, *to, "--out", str(out))
+    for words in (
+        "53 entries with the default; of 48 something changes.",
+        "Preferred -> may (aol-mail.example, ",
+        "message of 300 s or more: not sent (next host)",
+        "max_host_concurrency: 10 (google-mail.example",
+        "    smtp_tls_security_level = may\n",
+        f"Written: {out}",
+    ):
+        assert words in told
+    made = to_postfix(Policy.read(TABLE, profiles=PROFILES)).map
+    assert TlsPolicyMap.read(out) == made
+    text = printed("export", TABLE, *to)
+    assert TlsPolicyMap.parse(text) == made
+    assert "# Nothing changes:\n#     No -> none (isp-two.example" in text
+    found = document("export", TABLE, *to)
+    assert TlsPolicyMap.parse(found["text"]) == made
+    assert found["pairs"][0]["changes"][0]["after"] == "bounce now"
+
+
+def test_a_policy_map_is_told_by_its_lines_and_becomes_destination_controls(tmp_path: Path) -> None:
+    source = tmp_path / "tls_policy"
+    source.write_text("# ours\nbank.example secure match=nexthop\n*.shop.example may\n[relay.example]:25 encrypt\n")
+    text = printed("import", str(source))
+    assert "2 entries of a Postfix policy map." in text
+    assert "* 3  *.shop.example may  matches no next hop" in text
+    found = document("import", str(source), "--from", "postfix-tls-policy")
+    assert found["form"] == "postfix-tls-policy"
+    assert found["entries"][0] == {
+        "key": "bank.example",
+        "level": "secure",
+        "attributes": [["match", "nexthop"]],
+        "line": 2,
+    }
+    made = printed("export", str(source), "--default", "may")
+    policy = Policy.parse(made)
+    assert [(e.domain, e.tls) for e in policy.entries] == [("bank.example", Setting.REQUIRED_VERIFY)]
+    assert policy.default.tls is Setting.PREFERRED
+    assert "# No place for:\n#     next hops of transports: 1 ([relay.example]:25)" in made
+    assert printed("export", str(source), "--to", "postfix-tls-policy") == source.read_text()
+    assert document("import", TABLE)["form"] == "destination-controls"
 
 
 def test_help_lists_the_commands_in_the_order_one_meets_them() -> None:

@@ -34,6 +34,7 @@ FILES: dict[str, bytes] = {
     "other.toml": b"[project]\nname = 'x'\n[[project.authors]]\nname = 'y'\n",
     "profiles.toml": b"[Default]\nmax_retries = 3\n[Short_Life]\nmax_retry_timeout = 900\n",
     "semicolons.csv": b"domain;messages\na.example;5\n",
+    "map": b"a.example may\nb.example secur match=nexthop\n",
     "afile": b"",
 }
 SMALL = ("--domains", "5", "--messages", "10", "--replications", "1", "--jobs", "1")
@@ -43,6 +44,13 @@ BAD = [
     (("check", "short.ini", "--strict"), "short.ini:1: [DEFAULT] ip_sort_pref: missing", "\ntlssim: short.ini:1: ["),
     (("import", "twice.ini"), "twice.ini:4: section = '[A.example]'; allowed: one section a destination", "line 3"),
     (("export", "range.ini"), "range.ini:3: [DEFAULT] max_messages_per_connection = '5000'", "1..1000 messages"),
+    (("import", "map"), "map:2: b.example level = 'secur'; allowed: none, may", "Did you mean 'secure'?"),
+    (("export", "map", "--out", "new.ini"), "map:2: b.example level = 'secur'", ""),
+    (("export", "short.ini", "--to", "postfix"), "--to = 'postfix'; allowed: destination-controls, postfix-tls-p", ""),
+    (("export", "short.ini", "--default", "may"), "--default = 'may'; allowed: only where a policy map becomes", ""),
+    (("export", "afile", "--from", "postfix-tls-policy", "--default", "mai"), "default level = 'mai'", "mean 'may'?"),
+    (("import", "map", "--profiles", "profiles.toml"), "--profiles = 'profiles.toml'; allowed: not beside a pol", ""),
+    (("export", "short.ini", "--to", "postfix-tls-policy", "--out", "afile/x"), "output file = 'afile/x'", ""),
     (("explain",), "say a DOMAIN or --evidence", ""),
     (("explain", "--evidence", "stage=tsl"), "evidence stage = 'tsl'; allowed:", "Did you mean 'tls'?"),
     (("explain", "no domain"), "domain = 'no domain'; allowed: example.com", ""),

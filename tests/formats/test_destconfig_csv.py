@@ -290,7 +290,7 @@ def test_every_command_and_scenario_reads_it_where_it_reads_a_file(
     assert "1 entry and DEFAULT." in run("import", "table")
     assert "table: " in run("check", "table")
     assert Policy.parse(run("export", "table"), form="ini") == policy
-    assert run("export", "table", "--format", "csv") == csv_text(policy)
+    assert run("export", "table", "--to", "csv") == csv_text(policy)
     Path("s.toml").write_text('[policy]\nfile = "table"\n\n[population]\ndomains = 20\n\n[workload]\nmessages = 50\n')
     assert sim.read_scenario("s.toml").scenario.policy == policy
     run("run", "s.toml")
@@ -311,8 +311,8 @@ def test_every_command_and_scenario_reads_it_where_it_reads_a_file(
 def test_export_writes_a_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("d.ini").write_text(SAMPLE)
-    assert run("export", "d.ini", "--format", "csv", "--out", "t.csv") == "Written: t.csv\n"
+    assert run("export", "d.ini", "--to", "csv", "--out", "t.csv") == "Written: t.csv\n"
     assert Policy.read("t.csv") == Policy.parse(SAMPLE)
-    assert "--format = 'cvs'; allowed: ini, csv. Did you mean 'csv'?" in run(
-        "export", "d.ini", "--format", "cvs", status=2
+    assert "--to = 'cvs'; allowed: destination-controls, csv, postfix-tls-policy. Did you mean 'csv'?" in run(
+        "export", "d.ini", "--to", "cvs", status=2
     )
