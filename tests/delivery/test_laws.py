@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sim.delivery.by_destination import RetryByDestination
 from sim.delivery.parts import Connection, Limit, Message
 from sim.delivery.queue import Destination
 from sim.delivery.reference import Reference
@@ -157,6 +158,7 @@ def test_no_connection_idles_and_no_place_is_free_while_mail_could_use_it(first:
                 full = all(limit.in_use == limit.connections for limit in destination.own_limits)
                 stood_for = len(waiting) <= len(opening) * run.world.rules.messages_per_opening
                 alone = all(m.opening is not None for m in waiting)
+                assert isinstance(destination, RetryByDestination)
                 if not destination.down:
                     assert full or stood_for or alone or destination.held, where
                 elif waiting:
@@ -170,6 +172,7 @@ def test_a_hold_has_a_connection_that_can_end_it() -> None:
         for now in run.instants():
             for destination in run.engine.destinations:
                 _, busy, idle = connections(destination)
+                assert isinstance(destination, RetryByDestination)
                 assert not destination.held or busy or idle, f"seed {seed}, {now} us"
                 assert not (destination.held and destination.down), f"seed {seed}, {now} us"
 
