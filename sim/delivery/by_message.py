@@ -46,13 +46,18 @@ class RetryByMessage(Destination):
             opener.reason = connection.reason
             self.put_off(opener, connection.opened_us)
         if self.lists.rules.dead_us and not self.live:
-            self.dead_until_us = self.engine.now + self.lists.rules.dead_us
-            self.dead_reason = connection.reason
-            while (message := self.oldest()) is not None:
-                self.leave(message)
-                self._put_off_untried(message)
+            self._dies(connection)
         if self.waiting:
             self.want_dispatch()
+
+    def _dies(self, connection: Connection) -> None:
+        """Put off what else waits: the sender takes it that another try would fail as well."""
+        now = self.engine.now
+        self.dead_until_us = rules.due_us(connection.opened_us, self.lists.rules.dead_us, now)
+        self.dead_reason = connection.reason
+        while now < self.dead_until_us and (message := self.oldest()) is not None:
+            self.leave(message)
+            self._put_off_untried(message)
 
     def _put_off_untried(self, message: Message) -> None:
         message.reason = self.dead_reason

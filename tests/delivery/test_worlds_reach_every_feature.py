@@ -189,7 +189,12 @@ class Watched(tiny_loop.Destination):
         before = self.dead_until_us
         super().message_put_off(c)
         if self.rules.dead_us:
-            self.tell("dead begins" if self.dead_until_us > before else "not dead beside another connection")
+            if self.dead_until_us == before:
+                self.tell("not dead beside another connection")
+            else:
+                self.tell(
+                    "dead begins" if self.clock.now_us < self.dead_until_us else "the pass outlasts its being dead"
+                )
 
     def moves_on(self, c: Connection) -> bool:
         before, untried, demand = c.route, len(c.untried), c.demand
@@ -382,7 +387,7 @@ FEATURES = (
     "aged by its age", "aged by a failure of TLS", "young although it waited long for a connection",
     "another demand at the next host", "another demand at the next host after one not used",
     "by message: a timer waits for a scan", "dead begins", "not dead beside another connection",
-    "dead: mail waits", "dead: a timer falls due", "dead: new mail comes",
+    "the pass outlasts its being dead", "dead: mail waits", "dead: a timer falls due", "dead: new mail comes",
     "becomes ready at the instant a destination is dead no more",
 )  # fmt: skip
 #: An established connection idles while its destination is down, at the instant its timer falls due: too rare.

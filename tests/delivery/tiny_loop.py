@@ -407,9 +407,10 @@ class Destination:
             c.message.reason = c.reason
             self.put_off(c.message, c.opened_us)
         if self.rules.dead_us and all(other.state == CLOSED for other in self.connections):
-            self.dead_until_us, self.dead_reason = self.clock.now_us + self.rules.dead_us, c.reason
-            for m in self.waiting():
-                self.put_off_untried(m)
+            self.dead_until_us, self.dead_reason = c.opened_us + self.rules.dead_us, c.reason
+            if self.dead_until_us > self.clock.now_us:
+                for m in self.waiting():
+                    self.put_off_untried(m)
         self.ask_for_dispatch()
 
     def start_timer(self, started_us: int) -> None:
