@@ -198,6 +198,7 @@ class Bounce(Term):
     REPLY_5YZ = 3, "5yz reply"
     DNS = 4, "DNS hard error"
     STARTTLS_5XX = 5, "5xx to STARTTLS"
+    TLS_REQUIRED = 6, "TLS demanded and not met"
 
 
 class LimitType(Term):

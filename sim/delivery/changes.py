@@ -19,11 +19,12 @@ from sim.delivery.arrays import (
     whole,
 )
 from sim.delivery.rules import HOUR_TICKS, HOUR_US, MOST_TICKS
-from sim.errors import ScenarioError, WorkloadError
-from sim.policy.decide import PLAIN, Tables
+from sim.errors import PolicyError, ScenarioError, WorkloadError, complaint
+from sim.policy.decide import REPLACES_CHAIN, Tables
+from sim.policy.destinations import DestinationControls
 from sim.policy.identity import rule_holds
 from sim.scenario import Scenario
-from sim.terms import NameRule, Stage
+from sim.terms import Chain, Dane, DaneOption, MtaSts, NameRule, Setting, Stage
 from sim.timeline import (
     Event,
     Phase,
@@ -49,18 +50,59 @@ def phases_of(scenario: Scenario, tables: Tables, backend_start: Int64) -> w.Pha
     for event in scenario.timeline:
         before = policy_before(event, scenario.timeline, scenario.policy)
         check_event(event, scenario.population, before, scenario.days)
-    names = scenario.population.domains["domain"].tolist()
     found = list(phases(scenario.timeline, scenario.population, scenario.policy))
-    settings = [settings_of(phase.policy, names) for phase in found]
+    settings = [own_settings(scenario, phase.policy) for phase in found]
+    cases = [_cases(scenario, phase, s) for phase, s in zip(found, settings, strict=True)]
     return w.Phases(
         begins_us=microseconds([phase.begins_h * 3_600 for phase in found]),
         setting=np.stack(settings),
+        demand=np.stack([codes(tables.demand[case]) for case in cases]),
         stripped=np.stack([whole(phase.population.routes["stripped"]) for phase in found]),
         stage=np.stack([_stages(scenario, phase) for phase in found]),
         seen_tls=np.stack(
-            [_seen_tls(scenario, phase, tables, s, backend_start) for phase, s in zip(found, settings, strict=True)]
+            [_seen_tls(scenario, p, tables, tables.rule[c], backend_start) for p, c in zip(found, cases, strict=True)]
         ),
     )
+
+
+def own_settings(scenario: Scenario, policy: DestinationControls) -> Int64:
+    """Return the sender's own setting of each destination under a policy, codes of the sender's settings."""
+    own = codes([scenario.own_setting(setting) for setting in Setting])
+    return own[settings_of(policy, scenario.population.domains["domain"].tolist())]
+
+
+def _cases(scenario: Scenario, phase: Phase, settings: Int64) -> tuple[Int64, ...]:
+    """Return for each route what its demand depends on: setting, DANE option and state, MTA-STS mode, MX listed."""
+    routes, domains = phase.population.routes, phase.population.domains
+    domain = routes["domain"].to_numpy()
+    mta_sts = domains["mta_sts"].to_numpy() if "mta_sts" in domains else np.full(len(domains), MtaSts.NONE)
+    return (
+        settings[domain],
+        _dane_options(scenario, phase.policy)[domain],
+        whole(routes["dane"]) if "dane" in routes else np.full(len(routes), int(Dane.NONE)),
+        whole(mta_sts)[domain],
+        whole(routes["sts_listed"]) if "sts_listed" in routes else np.ones(len(routes), dtype=np.int64),
+    )
+
+
+def _dane_options(scenario: Scenario, policy: DestinationControls) -> Int64:
+    """Return how the sender uses DANE for each destination: the gateway as its entry says.
+
+    Raises
+    ------
+    PolicyError
+        When an entry says it in a word that nothing is known of.
+    """
+    names = scenario.population.domains["domain"].tolist()
+    if not scenario.is_gateway:
+        return np.full(len(names), int(scenario.profile.dane_option))
+    code = {option.label: int(option) for option in DaneOption}
+    found = []
+    for entry in (policy.resolved(i) for i in range(-1, len(policy.entries))):
+        if (word := entry.dane_option or DaneOption.NONE.label) not in code:
+            raise PolicyError(complaint(f"[{entry.domain}] dane_option", word, list(code)))
+        found.append(code[word])
+    return codes(found)[policy.match(names) + 1]
 
 
 def _stages(scenario: Scenario, phase: Phase) -> Int64:
@@ -72,19 +114,35 @@ def _stages(scenario: Scenario, phase: Phase) -> Int64:
     return threshold(np.minimum(stage, 1.0))
 
 
-def _seen_tls(scenario: Scenario, phase: Phase, tables: Tables, settings: Int64, backend_start: Int64) -> Int64:
-    """Return what a completed handshake shows, per (route, backend): name rules run here, once a phase."""
+def _seen_tls(
+    scenario: Scenario, phase: Phase, tables: Tables, rule_of_route: NDArray[np.uint8], backend_start: Int64
+) -> Int64:
+    """Return what a completed handshake shows, per (route, backend): name rules run here, once a phase.
+
+    The population knows no fingerprints, so none is listed.
+    """
     routes, backends = phase.population.routes, phase.population.backends
     route, backend, _ = pool_members(phase.population, backend_start)
-    names = names_on_routes(phase.population, route, backend)
-    rule = tables.rule[(slice(None), *PLAIN)][settings[routes["domain"].to_numpy()[route]]]
+    columns = names_on_routes(phase.population, route, backend)
+    if "dane" in routes:
+        columns["tlsa_matches"] = routes["dane"].to_numpy()[route] == Dane.USABLE_MATCH
+    if (rule_of_route == NameRule.NEXTHOP_OR_BELOW).any():
+        columns["mx_below_domain"] = _mx_below_domain(phase)[route]
+    rule = rule_of_route[route]
     holds = np.zeros(len(route), dtype=bool)
     for name_rule in NameRule:
         wanted = rule == name_rule
-        holds[wanted] = rule_holds(name_rule, **{k: v[wanted] for k, v in names.items()})
+        holds[wanted] = rule_holds(name_rule, **{k: v[wanted] for k, v in columns.items()})
     version_ok = backends["tls_version"].to_numpy()[backend] >= scenario.lowest_tls
-    chain = backends["chain"].to_numpy()[backend]
+    chain = np.where(np.isin(rule, REPLACES_CHAIN), int(Chain.TRUSTED), backends["chain"].to_numpy()[backend])
     return codes(tables.seen[int(Stage.TLS), version_ok.astype(int), chain, holds.astype(int)])
+
+
+def _mx_below_domain(phase: Phase) -> NDArray[np.bool_]:
+    routes = phase.population.routes
+    host = phase.population.hosts["host"].to_numpy()[routes["host"].to_numpy()]
+    domain = phase.population.domains["domain"].to_numpy()[routes["domain"].to_numpy()]
+    return np.array([h.endswith(f".{d}") for h, d in zip(host, domain, strict=True)], dtype=np.bool_)
 
 
 def planned_outages(scenario: Scenario) -> tuple[Int64, Int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,15 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim.delivery import world as w
 from sim.delivery.arrays import US, WHOLE, Int64, codes, microseconds, pool_members, row_starts, threshold, whole
-from sim.delivery.changes import arrival_rates, phases_of, planned_outages
+from sim.delivery.changes import arrival_rates, own_settings, phases_of, planned_outages
 from sim.delivery.draws import name_key
 from sim.delivery.quantiles import MOST_RECIPIENTS, count_thresholds, quantile_table, unit_table
-from sim.delivery.rules import HOUR_TICKS
+from sim.delivery.rules import COUNTED, HOUR_TICKS
 from sim.errors import PolicyError, ScenarioError, WorkloadError
-from sim.policy.decide import PLAIN
 from sim.policy.decide import Tables as PolicyTables
 from sim.policy.destinations import Entry
-from sim.policy.profiles import esa
+from sim.policy.profile import Queueing
 from sim.results.labels import Labels
 from sim.scenario import Scenario
 from sim.terms import Dns, LimitType, Stage, TlsVersion
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 MOST_A_DAY_TO_ONE = 2_000_000_000
 #: Tries of one message; each takes a number of its 2**20 openings, and one more a reconnection in clear.
 MOST_TRIES = 1 << 18
+#: Of messages on a connection, retries or connections, where a sender limits none.
+NO_LIMIT = 1 << 40
 #: A message of this size to the slowest host a population may have still fits the engine's integers.
 LARGEST_BYTES = 1 << 31
 _DNS_STAGE = {Dns.OK: -1, Dns.NXDOMAIN: int(Stage.NXDOMAIN), Dns.NULL_MX: int(Stage.NULL_MX)}
@@ -45,24 +46,27 @@ def compile_world(scenario: Scenario) -> w.World:
         When a part of the scenario cannot be expressed in the World's integers.
     """
     population, policy = scenario.population, scenario.policy
-    tables = esa.tables(scenario.switches)
+    tables, queueing = scenario.tables, scenario.profile.queueing
     names: list[str] = population.domains["domain"].tolist()
     entry_of = policy.match(names)
     entries = [policy.resolved(i) for i in range(len(policy.entries))] + [policy.resolved(-1)]
     entry_of = np.where(entry_of < 0, len(entries) - 1, entry_of)
-    settings = codes([e.tls for e in entries])[entry_of]
     route_start = row_starts(population.routes["domain"].to_numpy(), len(names))
     backend_start = row_starts(population.backends["host"].to_numpy(), len(population.hosts))
-    slots, slot_of_route = _slots(entries, entry_of, route_start)
-    waits_us, wait_start = _schedules(scenario, entries)
-    _check_openings(scenario, entries)
+    if queueing is None:
+        slots, slot_of_route = _slots(entries, entry_of, route_start)
+        waits_us, wait_rows = _schedules(scenario, entries, entry_of)
+        _check_openings(scenario, entries)
+    else:
+        slots, slot_of_route = _own_slots(queueing, route_start)
+        waits_us, wait_rows = _own_schedule(queueing, len(names))
     trace, trace_start = _trace(scenario, names)
     planned, planned_start = planned_outages(scenario)
     knots_us, ticks_before, profile = arrival_rates(scenario)
     accept_tables, accept_row = _acceptance(scenario)
     return w.World(
         destinations=_destinations(
-            scenario, profile, entries, entry_of, route_start, _wait_rows(wait_start, entry_of), trace_start
+            scenario, profile, _limits(scenario, entries, entry_of), route_start, wait_rows, trace_start
         ),
         routes=w.Routes(
             host=whole(population.routes["host"]),
@@ -84,10 +88,11 @@ def compile_world(scenario: Scenario) -> w.World:
             providers=tuple(population.domains["provider"].tolist()),
             entries=(*(e.domain for e in entries[:-1]), "(Default)"),
             entry_of=entry_of.astype(np.int64),
-            setting_of=settings,
+            setting_of=own_settings(scenario, policy),
             hosts=tuple(population.hosts["host"].tolist()),
             route_host=whole(population.routes["host"]),
-            entry_settings=codes([e.tls for e in entries]),
+            entry_settings=codes([scenario.own_setting(e.tls) for e in entries if e.tls is not None]),
+            setting_names=tuple(setting.label for setting in scenario.profile.settings),
         ),
     )
 
@@ -95,14 +100,12 @@ def compile_world(scenario: Scenario) -> w.World:
 def _destinations(
     scenario: Scenario,
     profile: Int64,
-    entries: Sequence[Entry],
-    entry_of: Int64,
+    limits: Mapping[str, Int64],
     route_start: Int64,
     wait_rows: tuple[Int64, Int64],
     trace_start: Int64,
 ) -> w.Destinations:
     domains = scenario.population.domains
-    profiles = [scenario.policy.profile(e.bounce_profile or "Default") for e in entries]
     first, rescued = domains["first_4yz_rate"].to_numpy(), domains["rescued_share"].to_numpy()
     lasting, refused = domains["persistent_4yz_share"].to_numpy(), domains["refused_5yz_rate"].to_numpy()
     return w.Destinations(
@@ -118,13 +121,29 @@ def _destinations(
         refused_5yz=threshold(np.minimum(first + refused, 1.0)),
         new_pair=threshold(domains["new_pair_rate"]),
         greylist_us=microseconds(domains["greylist_s"]),
-        max_messages=codes([e.max_messages_per_connection for e in entries])[entry_of],
-        lifetime_us=microseconds([p.max_queue_time_s for p in profiles])[entry_of],
-        max_retries=codes([p.max_retries for p in profiles])[entry_of],
+        **limits,
         wait_start=wait_rows[0],
         wait_stop=wait_rows[1],
         route_start=route_start,
     )
+
+
+def _limits(scenario: Scenario, entries: Sequence[Entry], entry_of: Int64) -> dict[str, Int64]:
+    """Return messages on one connection, time in queue and retries of each destination's mail."""
+    queueing = scenario.profile.queueing
+    if queueing is not None:
+        own = {
+            "max_messages": queueing.messages_per_connection or NO_LIMIT,
+            "lifetime_us": round(queueing.lifetime_s * US),
+            "max_retries": NO_LIMIT if queueing.max_retries is None else queueing.max_retries,
+        }
+        return {name: np.full(len(entry_of), value, dtype=np.int64) for name, value in own.items()}
+    profiles = [scenario.policy.profile(e.bounce_profile or "Default") for e in entries]
+    return {
+        "max_messages": codes([e.max_messages_per_connection for e in entries])[entry_of],
+        "lifetime_us": microseconds([p.max_queue_time_s for p in profiles])[entry_of],
+        "max_retries": codes([p.max_retries for p in profiles])[entry_of],
+    }
 
 
 def _gaps(scenario: Scenario) -> Int64:
@@ -190,9 +209,33 @@ def _slots(entries: Sequence[Entry], entry_of: Int64, route_start: Int64) -> tup
     ), (first_slot[owner] + np.where(by_route[owner], position, 0)).astype(np.int64)
 
 
-def _schedules(scenario: Scenario, entries: Sequence[Entry]) -> tuple[Int64, Int64]:
+def _own_slots(queueing: Queueing, route_start: Int64) -> tuple[w.Slots, Int64]:
+    """One limit counter a destination; recipients are not limited."""
+    count = len(route_start) - 1
+    return w.Slots(
+        connections=np.full(count, queueing.connections or NO_LIMIT, dtype=np.int64),
+        recipients=np.zeros(count, dtype=np.int64),
+        window_us=np.zeros(count, dtype=np.int64),
+    ), np.repeat(np.arange(count), np.diff(route_start)).astype(np.int64)
+
+
+def _schedules(scenario: Scenario, entries: Sequence[Entry], entry_of: Int64) -> tuple[Int64, tuple[Int64, Int64]]:
     waits = [microseconds(scenario.policy.profile(e.bounce_profile or "Default").waits_s()) for e in entries]
-    return np.concatenate(waits), np.cumsum([0, *map(len, waits)]).astype(np.int64)
+    start = np.cumsum([0, *map(len, waits)]).astype(np.int64)
+    return np.concatenate(waits), (start[entry_of], start[entry_of + 1])
+
+
+def _own_schedule(queueing: Queueing, count: int) -> tuple[Int64, tuple[Int64, Int64]]:
+    """Return the one schedule all destinations share.
+
+    Raises
+    ------
+    PolicyError
+        When a message could open more connections than its draws have numbers for.
+    """
+    waits_us = microseconds(queueing.waits_s)
+    _check_tries("lifetime_s", queueing.lifetime_s, float(min(queueing.waits_s)))
+    return waits_us, (np.zeros(count, dtype=np.int64), np.full(count, len(waits_us), dtype=np.int64))
 
 
 def _check_openings(scenario: Scenario, entries: Sequence[Entry]) -> None:
@@ -200,16 +243,16 @@ def _check_openings(scenario: Scenario, entries: Sequence[Entry]) -> None:
     host_waits_s = scenario.policy.host_retry.waits_s()
     for name in {e.bounce_profile or "Default" for e in entries}:
         profile = scenario.policy.profile(name)
-        tries = profile.max_queue_time_s / min(*host_waits_s, *profile.waits_s())
-        if tries > MOST_TRIES:
-            raise PolicyError(
-                f"[{profile.name}] max_queue_time_s = {profile.max_queue_time_s:g}: {tries:,.0f} tries at the shortest "
-                f"wait; allowed: up to {MOST_TRIES:,}, so a shorter time in queue or a longer first wait"
-            )
+        least_s = min(*host_waits_s, *profile.waits_s())
+        _check_tries(f"[{profile.name}] max_queue_time_s", profile.max_queue_time_s, least_s)
 
 
-def _wait_rows(wait_start: Int64, entry_of: Int64) -> tuple[Int64, Int64]:
-    return wait_start[entry_of], wait_start[entry_of + 1]
+def _check_tries(field: str, lifetime_s: float, least_wait_s: float) -> None:
+    if (tries := lifetime_s / least_wait_s) > MOST_TRIES:
+        raise PolicyError(
+            f"{field} = {lifetime_s:g}: {tries:,.0f} tries at the shortest wait; allowed: up to {MOST_TRIES:,}, so a "
+            "shorter time in queue or a longer first wait"
+        )
 
 
 def _hosts(hosts: pd.DataFrame, accept_row: Int64, backend_start: Int64, planned_start: Int64) -> w.Hosts:
@@ -247,16 +290,17 @@ def _backends(backends: pd.DataFrame, backend_start: Int64) -> w.Backends:
 
 
 def _rules(scenario: Scenario, tables: PolicyTables) -> w.Rules:
-    switches = scenario.delivery
+    switches, profile = scenario.delivery, scenario.profile
+    queueing = profile.queueing
     return w.Rules(
-        demand=codes(tables.demand[(slice(None), *PLAIN)]),
         seen_at=codes(tables.seen[:, 1, 0, 0]),
-        outcome=codes(tables.outcome[:, :, 0]),
+        outcome=codes(tables.outcome),
         reason=codes(tables.reason),
         host_waits_us=microseconds(scenario.policy.host_retry.waits_s()),
         idle_us=max(1, round(switches.idle_timeout_s * US)),
         dns_us=round(switches.dns_s * US),
         dns_timeout_us=max(1, round(switches.dns_timeout_s * US)),
+        handshake_timeout_us=round(switches.handshake_timeout_s * US),
         window_us=round(scenario.days * 86_400 * US),
         until_us=-1 if scenario.until_s is None else round(scenario.until_s * US),
         messages_per_opening=switches.messages_per_opening,
@@ -264,6 +308,12 @@ def _rules(scenario: Scenario, tables: PolicyTables) -> w.Rules:
         new_mail_probes=int(switches.new_mail_probes),
         success_releases_all=int(switches.success_releases == "all"),
         expire_at_lifetime=int(switches.expire == "at_lifetime"),
+        retry_by_message=int(queueing is not None),
+        counted=COUNTED.index(queueing.counted) if queueing else 0,
+        scan_us=round(queueing.scan_s * US) if queueing else 0,
+        dead_us=round(queueing.dead_s * US) if queueing else 0,
+        aged_after_us=-1 if profile.aged_after_s is None else round(profile.aged_after_s * US),
+        aged_after_tls_failure=int(profile.aged_after_tls_failure),
     )
 
 

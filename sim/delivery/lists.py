@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 
 from sim.delivery.draws import Stream, round_keys, words
-from sim.delivery.rules import UNIT_BITS, is_down, quantile, scaled, share_of
+from sim.delivery.rules import UNIT_BITS, is_down, may_not_connect, quantile, scaled, share_of
 from sim.delivery.world import World
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import Sink
+from sim.terms import Demand
 
 _BATCH = 8_192
 _DONE, _CLOSED = MESSAGE_COLUMNS.index("done_us"), CONNECTION_COLUMNS.index("closed_us")
@@ -48,7 +49,7 @@ class Lists:
     handshake_round_trips: list[int]
     waits_us: list[int]
     seen_at: list[int]
-    outcome: list[list[int]]
+    outcome: list[list[list[int]]]
     reason: list[list[int]]
     host_waits_us: list[int]
     accept_tables: list[list[int]]
@@ -79,6 +80,8 @@ class Lists:
         self.outcome, self.reason = world.rules.outcome.tolist(), world.rules.reason.tolist()
         self.host_waits_us = world.rules.host_waits_us.tolist()
         self.accept_tables, self.outage_table = world.tables.accept.tolist(), world.tables.outage.tolist()
+        self.may_not_connect = [may_not_connect(demand) for demand in Demand]
+        self.handshake_timeout_us = world.rules.handshake_timeout_us
         self.rules = world.rules
 
 
@@ -91,7 +94,7 @@ class Phase:
         phases = world.phases
         self.begins_us = int(phases.begins_us[row])
         self.setting: list[int] = phases.setting[row].tolist()
-        self.demand: list[int] = world.rules.demand[phases.setting[row]].tolist()
+        self.demand: list[int] = phases.demand[row].tolist()
         self.stripped: list[int] = phases.stripped[row].tolist()
         self.stage: list[list[int]] = phases.stage[row].tolist()
         self.seen_tls: list[int] = phases.seen_tls[row].tolist()

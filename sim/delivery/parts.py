@@ -16,9 +16,31 @@ class Message:
     """One envelope to one domain, with what it has been through."""
 
     __slots__ = (
-        "accept_word", "arrival_us", "attempt_us", "deferral_events", "deferred", "downs_before", "exposed",
-        "failures_before", "first_verdict_us", "new_pair", "opening", "openings", "ordinal", "reason", "recipients",
-        "refusal", "reply", "retries", "route", "size_bytes", "timer_us", "verdicts", "waiting",
+        "accept_word",
+        "arrival_us",
+        "attempt_us",
+        "deferral_events",
+        "deferred",
+        "downs_before",
+        "exposed",
+        "failures_before",
+        "first_verdict_us",
+        "new_pair",
+        "opening",
+        "openings",
+        "ordinal",
+        "ready_us",
+        "reason",
+        "recipients",
+        "refusal",
+        "reply",
+        "retries",
+        "route",
+        "size_bytes",
+        "timer_us",
+        "tls_failed",
+        "verdicts",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, letter: Letter) -> None:
@@ -27,8 +49,9 @@ class Message:
         self.waiting = False
         self.opening: Connection | None = None
         self.openings = self.verdicts = self.retries = self.deferral_events = self.deferred = 0
-        self.attempt_us = self.first_verdict_us = self.timer_us = self.route = NEVER
+        self.attempt_us = self.first_verdict_us = self.timer_us = self.ready_us = self.route = NEVER
         self.reason = self.reply = self.failures_before = self.downs_before = self.exposed = 0
+        self.tls_failed = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -66,9 +89,11 @@ class Connection:
     opened_us: int
     turn: Occurrence
     phase: Phase
+    aged: int  #: whether the opener counted as aged when the pass began
     established_us: int = NEVER
     idle_since_us: int = NEVER
     idle_timer: bool = False
     carried: int = 0
     outcome: int = 0
     reason: int = 0
+    seen: int = 0

@@ -1,10 +1,12 @@
-"""One destination of the gateway: its waiting mail, its limits, its timers, and whether it is down.
+"""The queue of one destination: its mail, its connections, its limits, and each message's own timer.
 
-The processes of :mod:`sim.delivery.reference` tell a destination what happened; it decides what follows.
+The processes of :mod:`sim.delivery.reference` tell a destination what happened; it decides what follows. What a failed
+pass means differs between senders: :mod:`sim.delivery.by_destination`, :mod:`sim.delivery.by_message`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from heapq import heappop, heappush
 from itertools import groupby
 from typing import Protocol
@@ -15,9 +17,9 @@ from sim.delivery.lists import Lists, Phase, RowBuffer
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, Letter
 from sim.delivery.parts import NEVER, Connection, Limit, Message
 from sim.delivery.rules import Rank
-from sim.terms import Bounce, Fate, Outcome, Reason
+from sim.terms import Bounce, Fate, Outcome, Reason, Seen
 
-_IN_CLEAR, _BOUNCED, _QUEUED = int(Fate.IN_CLEAR), int(Fate.BOUNCED), int(Fate.QUEUED)
+_IN_CLEAR, BOUNCED, _QUEUED = int(Fate.IN_CLEAR), int(Fate.BOUNCED), int(Fate.QUEUED)
 _REPLY_4YZ, _REPLY_5YZ = int(Reason.REPLY_4YZ), int(Reason.REPLY_5YZ)
 
 
@@ -46,7 +48,7 @@ class Engine(Protocol):
         """Return how long an accepted message takes."""
 
 
-class Destination:
+class Destination(ABC):
     """The queue of one domain (RFC 5321 section 4.5.4.1), as ``docs/model.md`` describes it."""
 
     def __init__(self, index: int, engine: Engine) -> None:
@@ -63,6 +65,7 @@ class Destination:
         self.lifetime_us, self.max_retries = lists.lifetime_us[index], lists.max_retries[index]
         self.max_messages = lists.max_messages[index]
         self.idle_us, self.eagerness = lists.rules.idle_us, lists.rules.messages_per_opening
+        self.ages = lists.rules.aged_after_us >= 0 or bool(lists.rules.aged_after_tls_failure)
         self.mail: dict[int, Message] = {}
         self.on_timer: set[int] = set()
         self.waiting = 0
@@ -74,11 +77,6 @@ class Destination:
         self.connections = 0
         self.openings = 0
         self.established = 0
-        self.down = self.held = False
-        self.probe: Connection | None = None
-        self.timer_us = self.expiry_us = NEVER
-        self.failures = 0
-        self.failed_passes = self.downs = self.last_reason = 0
         self.dispatch_due = False
         self.injected = self.done = 0
 
@@ -89,17 +87,13 @@ class Destination:
         message = Message(letter)
         self.injected += 1
         self.mail[message.ordinal] = message
-        if self.timer_us != NEVER and self.lists.rules.new_mail_probes:
-            self.timer_due(self.timer_us)
         self.wait(message)
 
     def wait(self, message: Message) -> None:
         """Put a message among those ready for the next connection; the oldest goes first."""
         message.waiting = True
         message.timer_us = NEVER
-        message.failures_before, message.downs_before = self.failed_passes, self.downs
-        if self.down:
-            message.deferred = 1
+        message.ready_us = self.engine.now
         self.waiting += 1
         heappush(self._oldest, message.ordinal)
         if message.opening is None:
@@ -109,16 +103,11 @@ class Destination:
         self.want_dispatch()
 
     def leave(self, message: Message) -> None:
-        """Take a message out of the waiting mail and settle what failed passes did to it."""
+        """Take a message out of the waiting mail."""
         message.waiting = False
         self.waiting -= 1
         if message.opening is not None:
             self.covered_recipients -= message.recipients
-        if self.failed_passes > message.failures_before:
-            message.deferral_events += self.failed_passes - message.failures_before
-            message.reason = self.last_reason
-        if self.downs > message.downs_before:
-            message.deferred = 1
 
     def oldest(self) -> Message | None:
         """Return the oldest waiting message."""
@@ -164,20 +153,19 @@ class Destination:
             self.engine.touched.append(self)
 
     def dispatch(self) -> None:
-        """Give waiting mail to idle connections, open new ones, let lapsed mail go, set the timers."""
+        """Give waiting mail to idle connections, open new ones, set the timers."""
         self.dispatch_due = False
         if self.idle and self.waiting:
             self.hand_out()
         if self.waiting:
-            if self.down and not self.is_silent():
-                self.expire_waiting(covered=False)
-            self.open_more()
-            if not self.is_silent():
-                self.expire_waiting(covered=False)
-            self.watch_expiry()
+            self.serve_waiting()
         for connection in self.idle:
             if not connection.idle_timer:
                 self.watch_idle(connection)
+
+    @abstractmethod
+    def serve_waiting(self) -> None:
+        """Do what there is to do for mail that no idle connection takes: open connections, above all."""
 
     def hand_out(self) -> None:
         """Give the oldest waiting mail to the connections that fell idle last."""
@@ -200,7 +188,7 @@ class Destination:
     def open_more(self) -> None:
         """Open a connection for each waiting message that has none, as far as limits allow."""
         now = self.engine.now
-        while self._may_open() and (message := self.oldest_uncovered()) is not None:
+        while self.may_open() and (message := self.oldest_uncovered()) is not None:
             if not any(limit.in_use < limit.connections for limit in self.own_limits):
                 return
             dns_word, routes = self.engine.plan(self, message)
@@ -217,15 +205,9 @@ class Destination:
         promised = self.covered_recipients
         return not promised or limit.has_room(now_us, promised + message.recipients)
 
-    def is_silent(self) -> bool:
-        """Tell whether mail waits for the destination itself: for its timer, or for what its probe will find."""
-        opening = self.probe is not None and self.probe.established_us == NEVER
-        return self.down and (opening or self.timer_us != NEVER)
-
-    def _may_open(self) -> bool:
-        if self.down:
-            return self.timer_us == NEVER and self.probe is None
-        return not self.held and self.waiting > self.openings * self.eagerness
+    def may_open(self) -> bool:
+        """Tell whether another connection may open, as far as openings in progress go."""
+        return self.waiting > self.openings * self.eagerness
 
     def _first_free(self, routes: list[int]) -> Limit:
         """Drop routes whose limit is reached from the head of the list; return the limit of the first left."""
@@ -233,25 +215,30 @@ class Destination:
             del routes[0]
         return limit
 
-    def open_for(self, message: Message, dns_word: int, routes: list[int], limit: Limit) -> None:
+    def open_for(self, message: Message, dns_word: int, routes: list[int], limit: Limit) -> Connection:
         """Take a slot and let a connection open for a message."""
         engine = self.engine
         now = self.engine.now
         self.connections += 1
         connection = Connection(
             self.connections, message, message.openings, dns_word, routes, routes[0], limit, now, self.env.turn(),
-            engine.phase,
+            engine.phase, self._is_aged(message) if self.ages else 0,
         )  # fmt: skip
         self.live[connection.ordinal] = connection
         message.openings += 1
         message.opening = connection
         self.covered_recipients += message.recipients
-        if self.down:
-            self.probe = connection
         self.openings += 1
         limit.in_use += 1
         engine.connection_opened()
         engine.begin(self, connection)
+        return connection
+
+    def _is_aged(self, message: Message) -> int:
+        known = self.lists.rules
+        return rules.is_aged(
+            message.arrival_us, message.ready_us, message.tls_failed, known.aged_after_us, known.aged_after_tls_failure
+        )
 
     def limit_of(self, route: int) -> Limit:
         """Return the counters a route uses: the destination's, or its own where limits apply to each MX address."""
@@ -329,53 +316,45 @@ class Destination:
             return
         message.reason = message.reply
         if message.reply == _REPLY_5YZ:
-            self.finish(message, _BOUNCED, Bounce.REPLY_5YZ)
+            self.finish(message, BOUNCED, Bounce.REPLY_5YZ)
             return
-        message.deferral_events += 1
-        if self.has_lapsed(message):
-            self.finish(message, _BOUNCED, Bounce.EXPIRED_TIME)
-        elif message.retries >= self.max_retries:
-            self.finish(message, _BOUNCED, Bounce.EXPIRED_RETRIES)
-        else:
-            self.retry_later(message)
+        self.put_off(message, message.attempt_us)
 
     def accepted(self) -> None:
-        """An accepted message ends *down* and lets connections open again."""
-        self.held = False
-        if self.down:
-            self.down, self.probe = False, None
-            self.timer_us, self.failures = NEVER, 0
-        if self.lists.rules.success_releases_all and self.on_timer:
-            for ordinal in sorted(self.on_timer):
-                self.wait(self.mail[ordinal])
-            self.on_timer.clear()
+        """A peer has accepted a message."""
         if self.waiting:
             self.want_dispatch()
 
-    def retry_later(self, message: Message) -> None:
-        """Start the message's own timer, from the start of the attempt that failed."""
-        env = self.env
-        now = self.engine.now
-        wait_us = self.waits_us[min(message.retries, len(self.waits_us) - 1)]
-        message.retries += 1
-        message.deferred = 1
-        due = rules.due_us(message.attempt_us, wait_us, now)
-        if self.lists.rules.expire_at_lifetime:
-            due = min(due, max(now, message.arrival_us + self.lifetime_us))
-        message.timer_us = due
-        self.on_timer.add(message.ordinal)
-        env.at(due, Rank.MESSAGE_TIMER, self.index, message.ordinal, lambda _: self.retry_due(message, due))
+    # --- each message's own timer
+
+    def put_off(self, message: Message, started_us: int) -> None:
+        """A message is not sent for now, after a try that began then: it bounces, or starts its own timer."""
+        message.deferral_events += 1
+        if self.has_lapsed(message):
+            self.finish(message, BOUNCED, Bounce.EXPIRED_TIME)
+        elif message.retries >= self.max_retries:
+            self.finish(message, BOUNCED, Bounce.EXPIRED_RETRIES)
+        else:
+            message.retries += 1
+            message.deferred = 1
+            message.timer_us = due = self.next_try_us(message, started_us)
+            self.on_timer.add(message.ordinal)
+            self.env.at(due, Rank.MESSAGE_TIMER, self.index, message.ordinal, lambda _: self.retry_due(message, due))
+
+    @abstractmethod
+    def next_try_us(self, message: Message, started_us: int) -> int:
+        """Return when a message is tried again whose try, the ``retries``-th that failed, began then."""
 
     def retry_due(self, message: Message, due_us: int) -> None:
-        """The message's timer fell due: it waits for a connection again, or has lapsed."""
-        if message.timer_us != due_us:
-            return
-        message.timer_us = NEVER
-        self.on_timer.discard(message.ordinal)
-        if self.has_lapsed(message):
-            self.finish(message, _BOUNCED, Bounce.EXPIRED_TIME)
-        else:
-            self.wait(message)
+        """The message's timer fell due."""
+        if message.timer_us == due_us:
+            message.timer_us = NEVER
+            self.on_timer.discard(message.ordinal)
+            self.wait_again(message)
+
+    def wait_again(self, message: Message) -> None:
+        """A message whose timer fell due waits for a connection again."""
+        self.wait(message)
 
     # --- connections open, fall idle, close; passes fail
 
@@ -435,54 +414,43 @@ class Destination:
         self.close(connection)
 
     def close(self, connection: Connection) -> None:
-        """Close an established connection; what was held back may open now."""
+        """Close an established connection; another may open now."""
         self.established -= 1
-        self.held = False
-        if self.probe is connection:
-            self.probe = None
-        self._record(connection)
+        self.record(connection)
         if self.waiting:
             self.want_dispatch()
 
     def failed(self, connection: Connection, outcome: int) -> None:
         """A pass ended without a connection that mail may flow on."""
         if outcome == Outcome.BOUNCE_ALL:
-            self._opening_ended(connection)
-            if self.probe is connection:
-                self.probe = None
-            while (message := self.oldest()) is not None:
-                self._bounce(message, connection, Bounce.DNS)
-            self._record(connection)
+            self.bounce_all(connection)
             return
-        if outcome == Outcome.BOUNCE_MESSAGE and connection.opener.waiting:
-            self._bounce(connection.opener, connection, Bounce.STARTTLS_5XX)
-        self._pass_failed(connection)
+        opener = connection.opener
+        opener.tls_failed = rules.is_tls_reason(connection.reason)
+        if outcome in (Outcome.BOUNCE_MESSAGE, Outcome.BOUNCE_NOW) and opener.waiting:
+            refused = connection.seen == Seen.REFUSED_5XX
+            self._bounce(opener, connection, Bounce.STARTTLS_5XX if refused else Bounce.TLS_REQUIRED)
+        self._opening_ended(connection)
+        self.pass_failed(connection)
+
+    def bounce_all(self, connection: Connection) -> None:
+        """The look-up says that there is nobody to send mail to: all that waits bounces."""
+        self._opening_ended(connection)
+        while (message := self.oldest()) is not None:
+            self._bounce(message, connection, Bounce.DNS)
+        self.record(connection)
 
     def _bounce(self, message: Message, connection: Connection, bounce: Bounce) -> None:
         self.leave(message)
         message.reason = connection.reason
-        self.finish(message, _BOUNCED, bounce)
+        self.finish(message, BOUNCED, bounce)
 
-    def _pass_failed(self, connection: Connection) -> None:
-        """Every MX host was tried in vain: the destination is down, or waits for its open connections."""
-        self._opening_ended(connection)
-        self.failed_passes += 1
-        self.last_reason = connection.reason
-        if self.down:
-            if self.probe is connection:
-                self.probe = None
-                self._start_timer(connection)
-        elif self.established:
-            self.held = True
-        else:
-            self.down = True
-            self.downs += 1
-            self._start_timer(connection)
-        self._record(connection)
-        if self.idle or not self.is_silent():
-            self.want_dispatch()
+    @abstractmethod
+    def pass_failed(self, connection: Connection) -> None:
+        """No MX host took mail: send the row of the connection, and do what this sender does."""
 
-    def _record(self, connection: Connection, now_us: int | None = None) -> None:
+    def record(self, connection: Connection, now_us: int | None = None) -> None:
+        """Give a connection's place back and send its row."""
         now = self.engine.now if now_us is None else now_us
         connection.limit.in_use -= 1
         self.engine.open_connections -= 1
@@ -492,51 +460,6 @@ class Destination:
              connection.route, connection.carried, connection.outcome, connection.reason)
         )  # fmt: skip
 
-    def _start_timer(self, connection: Connection) -> None:
-        lists, env = self.lists, self.env
-        wait_us = lists.host_waits_us[min(self.failures, len(lists.host_waits_us) - 1)]
-        self.failures += 1
-        self.timer_us = due = rules.due_us(connection.opened_us, wait_us, self.engine.now)
-        env.at(due, Rank.DESTINATION_TIMER, self.index, 0, lambda _: self.timer_due(due))
-
-    def timer_due(self, due_us: int) -> None:
-        """The destination's timer fell due: lapsed mail bounces, then one probe may open."""
-        if self.timer_us == due_us:
-            self.timer_us = NEVER
-            self.expire_waiting(covered=True)
-            self.want_dispatch()
-
-    # --- mail whose time in queue is over
-
-    def expire_waiting(self, *, covered: bool) -> None:
-        """Bounce lapsed mail; that for which a connection is being opened only when ``covered``."""
-        first = self.oldest if covered else self.oldest_uncovered
-        while (message := first()) is not None and self.has_lapsed(message):
-            self.leave(message)
-            self.finish(message, _BOUNCED, Bounce.EXPIRED_TIME)
-
-    def watch_expiry(self) -> None:
-        """Mail that waits only for a limit expires at its lifetime: watch the oldest."""
-        at_lifetime = self.lists.rules.expire_at_lifetime
-        message = self.oldest() if at_lifetime else None if self.is_silent() else self.oldest_uncovered()
-        if message is None:
-            return
-        due = max(self.engine.now, message.arrival_us + self.lifetime_us)
-        if self.expiry_us == NEVER or due < self.expiry_us:
-            self.expiry_us = due
-            self.env.at(due, Rank.EXPIRY, self.index, 0, lambda _: self.expiry_due(due))
-
-    def expiry_due(self, due_us: int) -> None:
-        """Bounce what lapsed while it waited for a limit."""
-        if self.expiry_us == due_us:
-            self.expiry_us = NEVER
-            at_lifetime = bool(self.lists.rules.expire_at_lifetime)
-            if at_lifetime or not self.is_silent():
-                self.expire_waiting(covered=at_lifetime)
-            self.watch_expiry()
-            if self.waiting:
-                self.want_dispatch()
-
     def end(self, now_us: int) -> None:
         """End a censored run: mail that is left is *queued*, connections that are left close."""
         for message in sorted(self.mail.values(), key=lambda m: m.ordinal):
@@ -544,4 +467,4 @@ class Destination:
                 self.leave(message)
             self.finish(message, _QUEUED, now_us=now_us)
         for connection in list(self.live.values()):
-            self._record(connection, now_us)
+            self.record(connection, now_us)

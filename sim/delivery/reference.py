@@ -2,7 +2,8 @@
 
 Each destination has a process that brings its mail, and one for each of its connections, which opens,
 carries messages one after another and closes. What a destination makes of it stands in
-:mod:`sim.delivery.queue`; ``docs/model.md`` tells the same story in words.
+:mod:`sim.delivery.queue`, and how it retries in :mod:`sim.delivery.by_destination` and
+:mod:`sim.delivery.by_message`; ``docs/model.md`` tells the same story in words.
 
 No ``simpy.Resource`` is used: equal times are the normal case here, and their order is part of the model
 (:mod:`sim.delivery.rules`), while a resource would serve whoever asked first.
@@ -18,6 +19,8 @@ from typing import Any
 import simpy
 
 from sim.delivery import rules
+from sim.delivery.by_destination import RetryByDestination
+from sim.delivery.by_message import RetryByMessage
 from sim.delivery.clock import OrderedEnvironment, Started
 from sim.delivery.draws import NTH_BITS, Stream, round_keys, words
 from sim.delivery.lists import Lists, Outages, Phase, RowBuffer
@@ -28,7 +31,7 @@ from sim.delivery.rules import HOUR_US, UNIT_BITS, Rank
 from sim.delivery.world import World
 from sim.errors import LimitError
 from sim.results.sinks import Sink
-from sim.terms import Demand, Outcome, Stage
+from sim.terms import Demand, Outcome, Seen, Stage
 
 #: Called with (simulated time in us, messages that arrived, messages that have their fate).
 Progress = Callable[[int, int, int], None]
@@ -38,6 +41,7 @@ Opening = Generator[simpy.Event, Any, int]
 _CLEAR = int(Demand.CLEAR)
 _UNREACHABLE, _NOT_OFFERED = int(Stage.UNREACHABLE), int(Stage.NOT_OFFERED)
 _TLS = int(Stage.TLS)
+_NOT_ASKED = int(Seen.UNREACHABLE)
 _DELIVERS = int(Outcome.DELIVER_VERIFIED)
 _RECONNECT_CLEAR, _NEXT_HOST = int(Outcome.RECONNECT_CLEAR), int(Outcome.NEXT_HOST)
 _BOUNCE_MESSAGE, _BOUNCE_ALL = int(Outcome.BOUNCE_MESSAGE), int(Outcome.BOUNCE_ALL)
@@ -72,7 +76,8 @@ class Reference:
         self._mail = Mail(world, seed)
         first, *later = [Phase(world, row) for row in range(len(world.phases.begins_us))]
         self.phase = first
-        self.destinations = [Destination(i, self) for i in range(len(self.lists.key))]
+        kind = RetryByMessage if world.rules.retry_by_message else RetryByDestination
+        self.destinations: list[Destination] = [kind(i, self) for i in range(len(self.lists.key))]
         for destination in self.destinations:
             Started(self.env, self.bring_mail(destination))
         for phase in later:
@@ -169,20 +174,22 @@ class Reference:
         The end of each try is an event of its own only where it can be seen: where it may move the connection from one
         limit to another, and where the run may end in between.
         """
-        lists, demand = self.lists, connection.phase.demand[destination.index]
+        lists, demand = self.lists, connection.phase.demand
         begins_us = self.now + lists.rules.dns_us
         stage = self._look_up(destination, connection)
         if stage >= 0:
             takes_us = lists.rules.dns_timeout_us if stage == Stage.DNS_TEMPORARY else max(1, lists.rules.dns_us)
             yield self._step(destination, connection, self.now + takes_us)
-            return self._conclude(connection, demand, lists.seen_at[stage])
+            return self._conclude(connection, demand[connection.route], lists.seen_at[stage])
         outcome, ends_us = _NEXT_HOST, begins_us
         for route in connection.routes:
             if route != connection.route and not destination.moves_to(connection, route):
                 continue
-            asked = demand
+            asked = demand[route]
             while True:
-                seen, takes_us = self._meet(destination, connection, route, asked, ends_us)
+                seen, takes_us = _NOT_ASKED, 1
+                if not lists.may_not_connect[asked]:
+                    seen, takes_us = self._meet(destination, connection, route, asked, ends_us)
                 ends_us += takes_us
                 if destination.stepwise:
                     yield self._step(destination, connection, ends_us)
@@ -204,8 +211,9 @@ class Reference:
         return self.env.at(time_us, Rank.CONNECTION_STEP, destination.index, connection.ordinal)
 
     def _conclude(self, connection: Connection, demand: int, seen: int) -> int:
+        connection.seen = seen
         connection.reason = self.lists.reason[demand][seen]
-        connection.outcome = outcome = self.lists.outcome[demand][seen]
+        connection.outcome = outcome = self.lists.outcome[demand][seen][connection.aged]
         return outcome
 
     def plan(self, destination: Destination, message: Message) -> tuple[int, list[int]]:
@@ -247,8 +255,9 @@ class Reference:
             stage = _NOT_OFFERED
         seen = phase.seen_tls[lists.seen_start[route] + backend - start] if stage == _TLS else lists.seen_at[stage]
         takes_us = rules.opening_us(
-            demand, stage, lists.rtt_us[host], lists.handshake_round_trips[backend], lists.unreachable_us[host]
-        )
+            demand, stage, lists.rtt_us[host], lists.handshake_round_trips[backend], lists.unreachable_us[host],
+            lists.handshake_timeout_us,
+        )  # fmt: skip
         return seen, takes_us
 
     def transfer_us(self, destination: Destination, message: Message, host: int) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 
-from sim.terms import Demand, Stage
+from sim.terms import Demand, Reason, Stage
 
 
 class Rank(IntEnum):
@@ -48,7 +48,14 @@ _TOP = (1 << 32) - 1
 _CLEAR = int(Demand.CLEAR)
 _UNREACHABLE, _NOT_OFFERED, _TLS = int(Stage.UNREACHABLE), int(Stage.NOT_OFFERED), int(Stage.TLS)
 _GREETING_5XX, _LOST_BEFORE_220 = int(Stage.GREETING_5XX), int(Stage.LOST_BEFORE_220)
-_HANDSHAKE_TIMEOUT = int(Stage.HANDSHAKE_TIMEOUT)
+_HANDSHAKE_FAILED, _HANDSHAKE_TIMEOUT = int(Stage.HANDSHAKE_FAILED), int(Stage.HANDSHAKE_TIMEOUT)
+_FIRST_OF_TLS, _LAST_OF_TLS = int(Reason.STARTTLS_NOT_SUPPORTED), int(Reason.CERTIFICATE_HOST_MISMATCH)
+_FIRST_OF_DANE = int(Reason.TLSA_INVALID)
+_FIRST_HOLD, _LAST_HOLD = int(Demand.HOLD_BOGUS), int(Demand.HOLD_UNLISTED)
+_BOUNCE_NO_DANE = int(Demand.BOUNCE_NO_DANE)
+#: What the wait of a message's own timer is looked up by: `sim.policy.profile.Queueing.counted` in this order.
+COUNTED = ("tries", "age", "arrival")
+_BY_AGE, _BY_ARRIVAL = 1, 2
 
 
 def scaled(value: int, factor: int, bits: int) -> int:
@@ -131,11 +138,19 @@ def is_down(now_us: int, begins_us: int, lasts_us: int) -> bool:
     return begins_us <= now_us < begins_us + lasts_us
 
 
-def opening_us(demand: int, stage: int, rtt_us: int, handshake_round_trips: int, unreachable_us: int) -> int:
+def may_not_connect(demand: int) -> bool:
+    """Tell whether a demand leaves an MX host unused: nothing is asked of it (`sim.policy.decide.NOT_USED`)."""
+    return _FIRST_HOLD <= demand <= _LAST_HOLD or demand == _BOUNCE_NO_DANE
+
+
+def opening_us(
+    demand: int, stage: int, rtt_us: int, handshake_round_trips: int, unreachable_us: int, handshake_timeout_us: int
+) -> int:
     """Return how long one connection attempt takes until its outcome is known.
 
     Connect 1 round trip, greeting 1, EHLO 1, STARTTLS 1, handshake 1 (TLS 1.3) or 2, EHLO again 1
-    (RFC 5321 section 3.1, RFC 3207 section 4.2, RFC 8446 section 2).
+    (RFC 5321 section 3.1, RFC 3207 section 4.2, RFC 8446 section 2). A handshake that hangs ends with the sender's
+    time-out.
     """
     if stage == _UNREACHABLE:
         return max(1, unreachable_us)
@@ -145,7 +160,9 @@ def opening_us(demand: int, stage: int, rtt_us: int, handshake_round_trips: int,
         return max(1, 3 * rtt_us)
     if stage <= _LOST_BEFORE_220:
         return max(1, 4 * rtt_us)
-    if stage <= _HANDSHAKE_TIMEOUT:
+    if stage == _HANDSHAKE_TIMEOUT:
+        return max(1, 4 * rtt_us + handshake_timeout_us)
+    if stage == _HANDSHAKE_FAILED:
         return max(1, (4 + handshake_round_trips) * rtt_us)
     return max(1, (5 + handshake_round_trips) * rtt_us)
 
@@ -163,6 +180,50 @@ def refusal_us(recipients: int, rtt_us: int) -> int:
 def due_us(started_us: int, wait_us: int, now_us: int) -> int:
     """Return when a timer falls due: it runs from the start of the attempt that failed."""
     return max(now_us, started_us + wait_us)
+
+
+def next_try_us(
+    counted: int, waits_us: Sequence[int], tries: int, arrival_us: int, started_us: int, now_us: int, scan_us: int
+) -> int:
+    """Return when a message is due again whose try number ``tries`` (from 1) began then and has failed now.
+
+    ``counted`` is an index of `COUNTED`. By tries, the n-th wait follows the n-th failed try; by age, the wait is the
+    age at the start of the try, between the least and the most of the waits; by arrival, tries fall due at the running
+    sums of the waits, the last repeating, after the message came. What falls due waits for the next multiple of
+    ``scan_us``, where that is not 0.
+    """
+    if counted == _BY_AGE:
+        low = high = waits_us[0]
+        for wait_us in waits_us:
+            low, high = min(low, wait_us), max(high, wait_us)
+        due = started_us + min(max(started_us - arrival_us, low), high)
+    elif counted == _BY_ARRIVAL:
+        due, step = arrival_us, 0
+        while due <= started_us and step < len(waits_us):
+            due += waits_us[step]
+            step += 1
+        if due <= started_us:
+            last = waits_us[len(waits_us) - 1]
+            due += ((started_us - due) // last + 1) * last
+    else:
+        due = started_us + waits_us[min(tries, len(waits_us)) - 1]
+    due = max(now_us, due)
+    return due if scan_us == 0 else -(-due // scan_us) * scan_us
+
+
+def is_aged(arrival_us: int, ready_us: int, tls_failed: int, aged_after_us: int, aged_after_tls_failure: int) -> int:
+    """Return 1 for a message that counts as aged when a pass begins for it.
+
+    ``ready_us`` is when it last became ready for a try, ``tls_failed`` whether the last pass that failed for it ended
+    for a reason of TLS; an ``aged_after_us`` below 0 means that age does not matter.
+    """
+    old = 0 <= aged_after_us <= ready_us - arrival_us
+    return 1 if old or (aged_after_tls_failure != 0 and tls_failed != 0) else 0
+
+
+def is_tls_reason(reason: int) -> int:
+    """Return 1 for a reason that has to do with TLS, DANE or MTA-STS."""
+    return 1 if _FIRST_OF_TLS <= reason <= _LAST_OF_TLS or reason >= _FIRST_OF_DANE else 0
 
 
 def window_room(now_us: int, begins_us: int, used: int, window_us: int, limit: int) -> int:

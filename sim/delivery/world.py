@@ -89,9 +89,10 @@ class Phases:
     """
 
     begins_us: Int64  #: (P,) the first is 0
-    setting: Int64  #: (P, D) Setting code of each destination
+    setting: Int64  #: (P, D) code of each destination's setting, one of the sender's own
+    demand: Int64  #: (P, R) Demand code of each route
     stripped: Int64  #: (P, R) 1 when something on this path removes STARTTLS
-    stage: Int64  #: (P, B, 9) cumulative thresholds of the stages unreachable .. lost-in-tls
+    stage: Int64  #: (P, B, 10) cumulative thresholds of the stages unreachable .. lost-in-tls
     seen_tls: Int64  #: (P, n) Seen code of a completed handshake, per (route, backend)
 
 
@@ -99,14 +100,14 @@ class Phases:
 class Rules:
     """The sender's tables and the switches of the delivery model, as single values."""
 
-    demand: Int64  #: (Setting,) Demand codes
     seen_at: Int64  #: (Stage,) Seen code of each stage but *tls*, where it depends on the certificate (``seen_tls``)
-    outcome: Int64  #: (Demand, Seen) Outcome codes
+    outcome: Int64  #: (Demand, Seen, 2 message is aged) Outcome codes
     reason: Int64  #: (Demand, Seen) Reason codes
     host_waits_us: Int64  #: retry schedule of a destination that is down
     idle_us: int
     dns_us: int
     dns_timeout_us: int
+    handshake_timeout_us: int
     window_us: int  #: mail arrives in 0..window
     until_us: int  #: -1 = run until every message has its fate
     messages_per_opening: int
@@ -114,6 +115,12 @@ class Rules:
     new_mail_probes: int
     success_releases_all: int
     expire_at_lifetime: int
+    retry_by_message: int  #: 1: a failed pass concerns its message alone; 0: it concerns the destination
+    counted: int  #: by message: index of ``rules.COUNTED``
+    scan_us: int  #: by message: timers wait for a multiple of this; 0 = they do not
+    dead_us: int  #: by message: how long a destination is dead after a failed pass; 0 = never
+    aged_after_us: int  #: a message so old when it becomes ready is aged; -1 = age does not matter
+    aged_after_tls_failure: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,7 +124,8 @@ class Entry:
     recipient_minutes, recipient_limit : at most so many recipients in so many minutes; a limit of 0 is none.
     limit_type : limits count over the domain, or over each MX address.
     limit_apply : limits hold for the system, or for each Virtual Gateway.
-    ip_sort_pref, bounce_validation, dane_option : kept and written back; not used by this model yet.
+    ip_sort_pref, bounce_validation : kept and written back; not used by this model yet.
+    dane_option : how DANE is used: none, opportunistic or mandatory; any other word is kept and written back.
     bounce_profile : name of the retry schedule.
     line : where it stands in its file, 0 when it comes from none; takes no part in comparisons.
 

@@ -24,10 +24,11 @@ class Labels:
     providers : D names, the provider of each destination.
     entries : E names of policy entries, the last one ``"(Default)"``.
     entry_of : (D,) codes into `entries`: the entry that matched each destination.
-    setting_of : (D,) `Setting` codes in force for each destination.
+    setting_of : (D,) codes into `setting_names`: the setting in force for each destination.
     hosts : names of MX hosts.
     route_host : (R,) codes into `hosts`, by route code.
-    entry_settings : (E,) `Setting` codes; needed only to name the setting of entries that match no destination.
+    entry_settings : (E,) codes of settings; needed only to name the setting of entries that match no destination.
+    setting_names : the sender's own settings, as people read them.
 
     Raises
     ------
@@ -43,16 +44,17 @@ class Labels:
     hosts: tuple[str, ...]
     route_host: Codes
     entry_settings: Codes | None = None
+    setting_names: tuple[str, ...] = tuple(setting.label for setting in Setting)
 
     def __post_init__(self) -> None:
         destinations = len(self.domains)
         if len(self.providers) != destinations:
             raise ValueError(complaint("providers", len(self.providers), f"one a destination ({destinations})"))
         self._freeze("entry_of", destinations, len(self.entries))
-        self._freeze("setting_of", destinations, len(Setting))
+        self._freeze("setting_of", destinations, len(self.setting_names))
         self._freeze("route_host", None, len(self.hosts))
         if self.entry_settings is not None:
-            self._freeze("entry_settings", len(self.entries), len(Setting))
+            self._freeze("entry_settings", len(self.entries), len(self.setting_names))
 
     def _freeze(self, field: str, length: int | None, codes: int) -> None:
         array = np.array(getattr(self, field), dtype=np.int64)
@@ -78,12 +80,13 @@ class Labels:
     @cached_property
     def groups(self) -> tuple[Codes, Codes, Codes]:
         """Return the (entry, setting) pairs in use: group of each destination (D,), entry (G,), setting (G,)."""
-        pairs, group_of = np.unique(self.entry_of * len(Setting) + self.setting_of, return_inverse=True)
-        return group_of.astype(np.int64), pairs // len(Setting), pairs % len(Setting)
+        known = len(self.setting_names)
+        pairs, group_of = np.unique(self.entry_of * known + self.setting_of, return_inverse=True)
+        return group_of.astype(np.int64), pairs // known, pairs % known
 
     @cached_property
     def settings_of_entries(self) -> Codes:
-        """Return (E,) `Setting` codes of the entries; -1: it matches nothing and nobody named its setting."""
+        """Return (E,) codes of the settings of the entries; -1: it matches nothing and nobody named its setting."""
         if self.entry_settings is not None:
             return self.entry_settings
         settings = np.full(len(self.entries), -1, dtype=np.int64)
@@ -93,8 +96,8 @@ class Labels:
     def matches(self, other: Labels) -> bool:
         """Tell whether codes mean the same under both, so that counts may be merged."""
         return self is other or (
-            (self.domains, self.providers, self.entries, self.hosts)
-            == (other.domains, other.providers, other.entries, other.hosts)
+            (self.domains, self.providers, self.entries, self.hosts, self.setting_names)
+            == (other.domains, other.providers, other.entries, other.hosts, other.setting_names)
             and np.array_equal(self.entry_of, other.entry_of)
             and np.array_equal(self.setting_of, other.setting_of)
             and np.array_equal(self.route_host, other.route_host)

@@ -192,7 +192,7 @@ def test_pairing_that_does_not_help_is_said_in_words() -> None:
         ),
         (("--set", "DEFAULT=default"), "DEFAULT = 'default'; allowed: a setting of its own"),
         (("--minimum-tls", "1.5"), "--minimum-tls = '1.5'; allowed: 1.0, 1.1, 1.2, 1.3"),
-        (("--sender", "esaa"), "sender = 'esaa'; allowed: esa. Did you mean 'esa'?"),
+        (("--sender", "esaa"), "sender = 'esaa'; allowed: esa, "),
         (("--set", "*=no", "--vary", "chanse"), "--vary = 'chanse'; allowed: chance, population,"),
         (("--to-policy", "none.ini"), "file = 'none.ini'; allowed: a file that exists"),
     ],

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sim.delivery.by_destination import RetryByDestination
+from sim.delivery.by_message import RetryByMessage
 from sim.delivery.parts import Connection, Limit, Message
 from sim.delivery.queue import Destination
 from sim.delivery.reference import Reference
@@ -23,7 +25,16 @@ from sim.delivery.world import World
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import RecordSink
 from sim.terms import Bounce, Fate, Outcome, Reason, Setting
-from tests.delivery.worlds import S, random_world, with_lifetime, with_random_tables, with_rules
+from tests.delivery.worlds import (
+    S,
+    random_world,
+    with_ageing,
+    with_lifetime,
+    with_other_demands,
+    with_random_tables,
+    with_retry_by_message,
+    with_rules,
+)
 
 Columns = dict[str, NDArray[np.int64]]
 #: Worlds a test looks at; each runs for some milliseconds.
@@ -31,15 +42,25 @@ FEW, MANY = range(150), range(400)
 STRICT = [Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_HOSTED]
 
 
-def world_of(seed: int, **options: Any) -> World:
-    """A world of mixed features: coarse or fine clock, patience, and now and then a sender nobody has."""
+def world_of(seed: int, *, by_message: bool = False, **options: Any) -> World:
+    """A world of mixed features: coarse or fine clock, patience, and now and then a sender nobody has.
+
+    By message, it is of a sender that retries so, whose messages age, and demands differ between MX hosts.
+    """
     rng = np.random.default_rng([seed, 2])
     world = random_world(seed, coarse=bool(rng.random() < 0.7), messages=int(rng.choice([5, 20, 60])), **options)
     if rng.random() < 0.3:
         world = with_lifetime(world, times=10)
     if "setting" not in options and rng.random() < 0.3:
         world = with_random_tables(world, seed)
+    if by_message:
+        world = with_ageing(with_other_demands(with_retry_by_message(world, seed), seed), seed)
     return world
+
+
+def is_by_message(seed: int) -> bool:
+    """Which of the two ways to retry a law looks at that holds for both: every second world."""
+    return seed % 2 == 1
 
 
 def without_recipient_limits(world: World) -> World:
@@ -76,9 +97,9 @@ def rows_of(world: World, seed: int) -> tuple[Columns, Columns]:
 
 
 @cache
-def run_of(seed: int) -> tuple[World, Columns, Columns]:
+def run_of(seed: int, by_message: bool = False) -> tuple[World, Columns, Columns]:
     """The world of a seed with its rows; several tests look at the same ones."""
-    world = world_of(seed)
+    world = world_of(seed, by_message=by_message)
     return (world, *rows_of(world, seed))
 
 
@@ -109,7 +130,7 @@ def connections(destination: Destination) -> tuple[list[Connection], list[Connec
 def test_every_message_is_in_exactly_one_place_after_every_instant(first: int) -> None:
     """Per destination: injected = done + waiting + on timers + in transfer, and one message on each busy connection."""
     for seed in range(first, first + 50):
-        run = Run(world_of(seed), seed)
+        run = Run(world_of(seed, by_message=is_by_message(seed)), seed)
         for now in run.instants():
             for destination in run.engine.destinations:
                 waiting, on_timer, in_transfer = places(destination)
@@ -129,7 +150,7 @@ def test_every_message_is_in_exactly_one_place_after_every_instant(first: int) -
 def test_no_limit_is_exceeded_after_any_instant(first: int) -> None:
     """Connections of each limit, messages of each connection, and the count of all connections."""
     for seed in range(first, first + 50):
-        run = Run(world_of(seed), seed)
+        run = Run(world_of(seed, by_message=is_by_message(seed)), seed)
         engine = run.engine
         for now in run.instants():
             where = f"seed {seed}, {now} us"
@@ -157,6 +178,7 @@ def test_no_connection_idles_and_no_place_is_free_while_mail_could_use_it(first:
                 full = all(limit.in_use == limit.connections for limit in destination.own_limits)
                 stood_for = len(waiting) <= len(opening) * run.world.rules.messages_per_opening
                 alone = all(m.opening is not None for m in waiting)
+                assert isinstance(destination, RetryByDestination)
                 if not destination.down:
                     assert full or stood_for or alone or destination.held, where
                 elif waiting:
@@ -170,6 +192,7 @@ def test_a_hold_has_a_connection_that_can_end_it() -> None:
         for now in run.instants():
             for destination in run.engine.destinations:
                 _, busy, idle = connections(destination)
+                assert isinstance(destination, RetryByDestination)
                 assert not destination.held or busy or idle, f"seed {seed}, {now} us"
                 assert not (destination.held and destination.down), f"seed {seed}, {now} us"
 
@@ -267,7 +290,7 @@ def test_no_message_starts_under_a_setting_that_is_no_longer_in_force(monkeypatc
 def test_only_mail_in_clear_on_a_stripped_path_is_exposed() -> None:
     exposed = 0
     for seed in MANY:
-        world, of, _ = run_of(seed)
+        world, of, _ = run_of(seed, is_by_message(seed))
         mine = of["exposed"] == 1
         assert (of["fate"][mine] == Fate.IN_CLEAR).all(), seed
         assert world.phases.stripped[:, of["route"][mine]].any(axis=0).all(), seed
@@ -296,7 +319,7 @@ def test_no_delivers_in_clear_and_preferred_does_both() -> None:
 def test_every_message_has_exactly_one_fate() -> None:
     """One row each, with the arrival, size and recipients of the mail that came; every bounce has its rule."""
     for seed in MANY:
-        world, of, _ = run_of(seed)
+        world, of, _ = run_of(seed, is_by_message(seed))
         count = np.diff(world.destinations.trace_start)
         owner = np.repeat(np.arange(len(count)), count)
         assert of["destination"].tolist() == owner.tolist(), seed
@@ -331,6 +354,37 @@ def test_bounces_come_not_before_they_are_due() -> None:
     assert all(seen[b] > 50 for b in Bounce)
 
 
+def test_by_message_every_time_a_message_is_put_off_is_a_retry_or_its_end() -> None:
+    """Deferral events are retries and expiries; these come when lifetime or retries are used up, never without."""
+    seen: Counter[int] = Counter()
+    for seed in MANY:
+        world, of, _ = run_of(seed, True)
+        number, bounce = of["destination"], of["bounce"]
+        lapsed, used_up = bounce == Bounce.EXPIRED_TIME, bounce == Bounce.EXPIRED_RETRIES
+        assert (of["deferral_events"] == of["retries"] + (lapsed | used_up)).all(), seed
+        assert ((of["retries"] > 0) == (of["deferred"] == 1)).all(), seed
+        age, lifetime = of["done_us"] - of["arrival_us"], world.destinations.lifetime_us[number]
+        assert (age[lapsed] >= lifetime[lapsed]).all(), seed
+        assert (age[used_up] < lifetime[used_up]).all(), seed
+        assert (of["retries"] <= world.destinations.max_retries[number]).all(), seed
+        assert (of["retries"][used_up] == world.destinations.max_retries[number][used_up]).all(), seed
+        seen.update(bounce.tolist())
+    assert min(seen[b] for b in (Bounce.NONE, Bounce.EXPIRED_TIME, Bounce.EXPIRED_RETRIES, Bounce.TLS_REQUIRED)) > 50
+
+
+def test_a_dead_destination_has_no_connection_and_no_mail_that_waits() -> None:
+    dead = 0
+    for seed in FEW:
+        run = Run(world_of(seed, by_message=True), seed)
+        for now in run.instants():
+            for destination in run.engine.destinations:
+                assert isinstance(destination, RetryByMessage)
+                if now < destination.dead_until_us:
+                    assert (destination.live, destination.waiting) == ({}, 0), f"seed {seed}, {now} us"
+                    dead += 1
+    assert dead > 100
+
+
 def test_counts_of_a_message_fit_together() -> None:
     """Deferral events cover its own refusals; a retry is deferred; what reached a verdict has a route."""
     for seed in MANY:
@@ -347,7 +401,7 @@ def test_counts_of_a_message_fit_together() -> None:
 def test_times_and_counts_of_connections_fit_together() -> None:
     """Opened, established, closed in this order; one message or more a verdict; failed ones carried nothing."""
     for seed in MANY:
-        world, messages, of = run_of(seed)
+        world, messages, of = run_of(seed, is_by_message(seed))
         works = of["established_us"] >= 0
         assert (of["outcome"] <= Outcome.DELIVER_VERIFIED).tolist() == works.tolist(), seed
         assert (of["opened_us"] < of["closed_us"]).all(), seed
@@ -367,7 +421,7 @@ def test_times_and_counts_of_connections_fit_together() -> None:
 def test_a_delivered_message_was_carried_by_a_connection_of_its_kind() -> None:
     """Its fate is the outcome of an established connection on its route that was open when the message was done."""
     for seed in FEW:
-        _, messages, carried = run_of(seed)
+        _, messages, carried = run_of(seed, is_by_message(seed))
         works = carried["established_us"] >= 0
         for row in zip(*(messages[c].tolist() for c in ("destination", "route", "fate", "done_us")), strict=True):
             number, route, fate, done = row
@@ -422,7 +476,7 @@ def test_a_lapsed_message_is_delivered_only_by_what_began_before_it_lapsed() -> 
 def test_a_censored_run_conserves_its_mail_and_is_the_beginning_of_the_whole_one() -> None:
     """What has its fate before the end has the same row as in the run that drains; all else is queued at the end."""
     for seed in MANY:
-        world, whole, lines = run_of(seed)
+        world, whole, lines = run_of(seed, is_by_message(seed))
         until = int(np.random.default_rng([seed, 3]).integers(1, 150)) * S
         part, cut = rows_of(with_rules(world, until_us=until), seed)
         early = whole["done_us"] < until
@@ -442,7 +496,7 @@ def test_a_censored_run_conserves_its_mail_and_is_the_beginning_of_the_whole_one
 def test_no_event_is_left_when_a_run_ends() -> None:
     """A run that drains ends with an empty calendar, no connection open, no place taken."""
     for seed in FEW:
-        run = Run(world_of(seed), seed)
+        run = Run(world_of(seed, by_message=is_by_message(seed)), seed)
         run.engine.run()
         assert run.engine.env.following_us() is None, seed
         assert run.engine.open_connections == 0, seed

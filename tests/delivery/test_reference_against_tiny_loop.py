@@ -21,7 +21,17 @@ from sim.errors import LimitError
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.terms import Outcome, Seen
 from tests.delivery import tiny_loop
-from tests.delivery.worlds import S, random_world, with_lifetime, with_narrow_limits, with_random_tables, with_rules
+from tests.delivery.worlds import (
+    S,
+    random_world,
+    with_ageing,
+    with_lifetime,
+    with_narrow_limits,
+    with_other_demands,
+    with_random_tables,
+    with_retry_by_message,
+    with_rules,
+)
 
 Rows = NDArray[np.int64]
 COLUMNS = {"messages": MESSAGE_COLUMNS, "connections": CONNECTION_COLUMNS}
@@ -64,7 +74,10 @@ def tiny_rows(world: World, seed: int) -> dict[str, Rows]:
 
 
 def world_of(seed: int) -> World:
-    """The world that a seed replays: most are coarse, some have patience, narrow limits, drawn tables, an early end."""
+    """The world that a seed replays: most are coarse, some have patience, narrow limits, drawn tables, an early end.
+
+    Half of them are of a sender that retries by message.
+    """
     rng = np.random.default_rng([seed, 1])
     world = random_world(seed, coarse=seed % 5 != 4, messages=int(rng.choice([8, 30, 80])))
     if rng.random() < 0.3:
@@ -75,6 +88,12 @@ def world_of(seed: int) -> World:
         world = with_random_tables(world, seed)
     if rng.random() < 0.3:
         world = with_rules(world, until_us=int(rng.integers(1, 120)) * S)
+    if rng.random() < 0.5:
+        world = with_retry_by_message(world, seed)
+    if rng.random() < 0.3:
+        world = with_other_demands(world, seed)
+    if rng.random() < 0.4:
+        world = with_ageing(world, seed)
     return world
 
 
@@ -82,13 +101,13 @@ def world_that_mostly_fails(seed: int) -> World:
     """A world in which most passes fail beside idle connections that wait for their windows."""
     rng = np.random.default_rng([seed, 7])
     world = with_narrow_limits(with_lifetime(random_world(seed, messages=30), times=1 + seed % 3 * 4), seed)
-    outcome, chance = world.rules.outcome.copy(), rng.random(world.rules.outcome.shape)
+    outcome, chance = world.rules.outcome.copy(), rng.random(world.rules.outcome.shape[:2])
     often = np.select(
         [chance < 0.25, chance < 0.3, chance < 0.9],
         [Outcome.DELIVER_ENCRYPTED, Outcome.RETRY, Outcome.BOUNCE_MESSAGE],
         Outcome.NEXT_HOST,
     )
-    outcome[:, Seen.UNREACHABLE :] = often[:, Seen.UNREACHABLE :]
+    outcome[:, Seen.UNREACHABLE :] = often[:, Seen.UNREACHABLE :, None]
     slots = replace(world.slots, connections=np.full_like(world.slots.connections, 4))
     destinations = replace(world.destinations, dns_stage=np.full_like(world.destinations.dns_stage, -1))
     waits = world.rules.host_waits_us * 5

@@ -18,7 +18,9 @@ from sim.delivery.compile import LARGEST_BYTES
 from sim.delivery.mail import _clock_of_many
 from sim.delivery.quantiles import tail_knots
 from sim.delivery.rules import HOUR_TICKS, HOUR_US, MOST_TICKS, UNIT_BITS, Rank
-from sim.terms import Demand, Stage
+from sim.policy.decide import NOT_USED
+from sim.policy.profile import Queueing
+from sim.terms import Demand, Reason, Stage
 
 WHOLE = 1 << 32
 LARGEST = 1 << 62
@@ -177,12 +179,15 @@ def test_the_clock_stays_within_62_bits(rate: Rate) -> None:
     ("rule", "arguments"),
     [
         # A year of silence, a round trip of 12 days: far beyond any peer.
-        (rules.opening_us, (int(Demand.ENCRYPT), int(Stage.TLS), 1 << 40, 2, 1 << 45)),
+        (rules.opening_us, (int(Demand.ENCRYPT), int(Stage.TLS), 1 << 40, 2, 1 << 45, 1 << 37)),
+        (rules.opening_us, (int(Demand.ENCRYPT), int(Stage.HANDSHAKE_TIMEOUT), 1 << 40, 2, 1 << 45, 1 << 37)),
         # 1 GB at 1 kB/s to 1,000 recipients.
         (rules.transfer_us, (1 << 30, 1_000, 1 << 40, 1 << 30, 1 << 45)),
         (rules.refusal_us, (1_000, 1 << 40)),
         # A billion seconds, the longest wait a bounce profile takes, after 400 days.
         (rules.due_us, (1 << 45, 10**15, 1 << 45)),
+        # The same wait, after 400 days, by each way to count, up to a scan of a billion seconds.
+        *((rules.next_try_us, (way, [1, 10**15], 9, 0, 1 << 45, 1 << 45, 10**15)) for way in range(3)),
         (rules.window_after, (1 << 45, 1 << 44, 999, 60 * 60_000_000, 1, 1_000_000)),
         (rules.window_after, (1 << 45, 1 << 44, 10**9 - 1, 60 * 60_000_000, 10**9, 1_000_000)),
     ],
@@ -202,12 +207,15 @@ def test_the_largest_message_to_the_slowest_host_stays_within_62_bits() -> None:
 
 @given(st.sampled_from(Demand), rtts, st.integers(1, 2))
 def test_an_opening_lasts_longer_the_further_it_gets(demand: Demand, rtt_us: int, trips: int) -> None:
-    """From the greeting on, in the order of the stages; the time-out of a silent host stands apart."""
-    times = [rules.opening_us(demand, s, rtt_us, trips, 7) for s in Stage if s > Stage.UNREACHABLE]
+    """From the greeting on, in the order of the stages; time-outs stand apart."""
+    answers = [s for s in Stage if s > Stage.UNREACHABLE and s != Stage.HANDSHAKE_TIMEOUT]
+    times = [rules.opening_us(demand, s, rtt_us, trips, 7, 9) for s in answers]
     assert all(a <= b for a, b in pairwise(times))
     assert times[0] == 2 * rtt_us
     assert times[-1] == (3 if demand is Demand.CLEAR else 5 + trips) * rtt_us
-    assert rules.opening_us(demand, Stage.UNREACHABLE, rtt_us, trips, 7) == 7
+    assert rules.opening_us(demand, Stage.UNREACHABLE, rtt_us, trips, 7, 9) == 7
+    hangs = rules.opening_us(demand, Stage.HANDSHAKE_TIMEOUT, rtt_us, trips, 7, 9)
+    assert hangs == (3 * rtt_us if demand is Demand.CLEAR else 4 * rtt_us + 9)
 
 
 @given(st.sampled_from([d for d in Demand if d is not Demand.CLEAR]), rtts)
@@ -218,7 +226,54 @@ def test_the_round_trips_of_an_opening(demand: Demand, rtt_us: int) -> None:
     for trips in (1, 2):
         late = {Stage.HANDSHAKE_FAILED: 4 + trips, Stage.LOST_IN_TLS: 5 + trips, Stage.TLS: 5 + trips}
         for stage, count in (expected | late).items():
-            assert rules.opening_us(demand, stage, rtt_us, trips, 7) == count * rtt_us
+            assert rules.opening_us(demand, stage, rtt_us, trips, 7, 9) == count * rtt_us
+
+
+# --- when a message is tried again
+
+
+def queueing(counted: str, waits_s: list[int], scan_s: int) -> Queueing:
+    return Queueing(counted=counted, waits_s=tuple(map(float, waits_s)), scan_s=scan_s, lifetime_s=0.0, source="a test")
+
+
+@given(
+    st.sampled_from(rules.COUNTED),
+    st.lists(st.integers(1, 5_000), min_size=1, max_size=5),
+    st.integers(1, 9),
+    st.integers(0, 10_000),
+    st.integers(0, 100_000),
+    st.sampled_from([0, 1, 60, 300]),
+)
+def test_a_message_is_due_when_its_senders_documents_say(
+    counted: str, waits_s: list[int], tries: int, arrival_s: int, age_s: int, scan_s: int
+) -> None:
+    """`Queueing.next_s`, of a try that fails at once, in whole microseconds."""
+    us, started_s = 1_000_000, arrival_s + age_s
+    expected_s = queueing(counted, waits_s, scan_s).next_s(tries, started_s, arrival_s)
+    waits_us = [wait * us for wait in waits_s]
+    way = rules.COUNTED.index(counted)
+    started_us = started_s * us
+    due = rules.next_try_us(way, waits_us, tries, arrival_s * us, started_us, started_us, scan_s * us)
+    assert due == expected_s * us > started_us
+    # A try that took longer than its wait: due at once, or at the next run over the queue.
+    late_us = due + 7
+    again = rules.next_try_us(way, waits_us, tries, arrival_s * us, started_us, late_us, scan_s * us)
+    assert again == (late_us if not scan_s else (late_us // (scan_s * us) + 1) * scan_s * us)
+
+
+def test_a_message_is_aged_by_its_age_or_by_a_failure_of_tls() -> None:
+    """300 s from arrival to when it was ready; the other rule; both; none."""
+    assert [rules.is_aged(5, ready, 1, 300, 0) for ready in (5, 304, 305)] == [0, 0, 1]
+    assert [rules.is_aged(5, 5, failed, -1, 1) for failed in (0, 1)] == [0, 1]
+    assert [rules.is_aged(5, ready, failed, 300, 1) for ready, failed in ((5, 1), (305, 0))] == [1, 1]
+    assert rules.is_aged(0, 1 << 45, 1, -1, 0) == 0
+
+
+def test_reasons_of_tls_and_demands_without_a_connection() -> None:
+    others = {Reason.NONE, Reason.DNS_TEMPORARY, Reason.DNS_PERMANENT, Reason.UNREACHABLE, Reason.GREETING,
+              Reason.SESSION_LOST, Reason.REPLY_4YZ, Reason.REPLY_5YZ}  # fmt: skip
+    assert {reason for reason in Reason if not rules.is_tls_reason(reason)} == others
+    assert {demand for demand in Demand if rules.may_not_connect(demand)} == set(NOT_USED)
 
 
 @given(st.integers(0, 1 << 30), st.integers(1, 1_000), st.integers(0, 1 << 30), st.integers(0, 1 << 30), rtts)

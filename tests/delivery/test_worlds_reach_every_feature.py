@@ -7,11 +7,13 @@ from itertools import combinations
 from typing import Any
 
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, TRANSIENT
+from sim.delivery.rules import COUNTED as WAYS
 from sim.delivery.rules import Rank
-from sim.terms import Bounce, Fate, Outcome, Seen, Stage
+from sim.policy.decide import NOT_USED
+from sim.terms import Bounce, Demand, Fate, Outcome, Seen, Stage
 from tests.delivery import tiny_loop
 from tests.delivery.test_reference_against_tiny_loop import CHUNK, QUICK, Kept, world_of
-from tests.delivery.tiny_loop import BUSY, CLOSED, DONE, IDLE, OPENING, TIMER, TRANSFER, WAITING, Connection, Message
+from tests.delivery.tiny_parts import BUSY, CLOSED, DONE, IDLE, OPENING, TIMER, TRANSFER, WAITING, Connection, Message
 
 COUNTED: Counter[str] = Counter()
 ALL: list[Watched] = []
@@ -69,6 +71,8 @@ class Watched(tiny_loop.Destination):
     def becomes_waiting(self, m: Message) -> None:
         if m.ordinal in self.covered():
             self.tell("waits again while its old opening goes on")
+        if self.rules.dead_us and self.clock.now_us == self.dead_until_us:
+            self.tell("becomes ready at the instant a destination is dead no more")
         super().becomes_waiting(m)
 
     def ends(self, m: Message, fate: Fate, bounce: Bounce = Bounce.NONE) -> None:
@@ -130,7 +134,11 @@ class Watched(tiny_loop.Destination):
     def stepped(self, c: Connection, stage: Stage, seen: int) -> None:
         self.ties(Rank.CONNECTION_STEP, c.ordinal)
         self.tell(f"stage {stage.name}", f"seen {Seen(seen).name}")
-        in_clear_again, was_probe = c.opening > 0 and c.demand == 0 and self.demand(c.phase) > 0, self.probe is c
+        in_clear_again, was_probe = (
+            c.opening > 0 and c.demand == 0 and self.demand(c.phase, c.route) > 0,
+            self.probe is c,
+        )
+        self.look_at(c, seen)
         super().stepped(c, stage, seen)
         self.tell(f"outcome {Outcome(c.outcome).name}")
         if in_clear_again:
@@ -139,15 +147,62 @@ class Watched(tiny_loop.Destination):
             self.tell(
                 "bounce message: not the last try" if c.state == OPENING else f"bounce message: {c.message.place}"
             )
+        if c.outcome == Outcome.BOUNCE_NOW:
+            self.tell(f"bounce now: {c.message.place}", *(["bounce now: hosts left"] if c.untried else []))
         if c.outcome == Outcome.BOUNCE_ALL:
             self.tell("bounce all, by the probe" if was_probe else "bounce all")
             self.tell(*(["bounce all while held"] if self.held else []))
 
+    def look_at(self, c: Connection, seen: int) -> None:
+        """Count what demand and age make of what a try saw."""
+        if Demand(c.demand) in NOT_USED:
+            self.tell(f"not used: {Demand(c.demand)}")
+        young, aged = self.rules.outcome[c.demand, seen].tolist()
+        if young != aged:
+            self.tell("an outcome that differs: " + ("aged" if c.aged else "young"))
+
+    def is_aged(self, m: Message) -> bool:
+        aged, limit_us = super().is_aged(m), self.rules.aged_after_us
+        by_age = limit_us >= 0 and m.ready_us - m.arrival_us >= limit_us
+        if aged:
+            self.tell("aged by its age" if by_age else "aged by a failure of TLS")
+        elif 0 <= limit_us <= self.clock.now_us - m.arrival_us:
+            self.tell("young although it waited long for a connection")
+        return aged
+
+    # --- retry by message
+
+    def put_off(self, m: Message, started_us: int) -> None:
+        super().put_off(m, started_us)
+        if self.by_message:
+            self.tell(f"by message: {Bounce(m.bounce).name}, counted by {WAYS[self.rules.counted]}")
+            if m.timer is not None and self.rules.scan_us:
+                self.tell("by message: a timer waits for a scan")
+
+    def put_off_untried(self, m: Message) -> None:
+        new = m.ready_us < 0 and not m.retries
+        self.tell("dead: " + ("new mail comes" if new else "a timer falls due" if m.place == TIMER else "mail waits"))
+        super().put_off_untried(m)
+
+    def message_put_off(self, c: Connection) -> None:
+        self.tell(f"by message: pass fails for a message {c.message.place}")
+        before = self.dead_until_us
+        super().message_put_off(c)
+        if self.rules.dead_us:
+            if self.dead_until_us == before:
+                self.tell("not dead beside another connection")
+            else:
+                self.tell(
+                    "dead begins" if self.clock.now_us < self.dead_until_us else "the pass outlasts its being dead"
+                )
+
     def moves_on(self, c: Connection) -> bool:
-        before, untried = c.route, len(c.untried)
+        before, untried, demand = c.route, len(c.untried), c.demand
         moved = super().moves_on(c)
         if moved and self.slot(before) != self.slot(c.route):
             self.tell("MXIP: the place moves on")
+        if moved and c.demand != demand:
+            self.tell("another demand at the next host" + (" after one not used" if Demand(demand) in NOT_USED else ""))
         if untried - len(c.untried) > moved:
             self.tell("MXIP: passed over when the pass moves on" if moved else "MXIP: nowhere to move on to")
         return moved
@@ -198,6 +253,8 @@ class Watched(tiny_loop.Destination):
         down, was_probe = self.down, self.probe is c
         self.tell(f"pass fails for a message {c.message.place}")
         super().pass_failed(c)
+        if self.by_message:
+            return
         if down:
             self.tell("the probe fails" if was_probe else "another pass fails while down")
         else:
@@ -292,6 +349,15 @@ def expected() -> set[str]:
         *(f"after reconnecting: {state}" for state in (IDLE, OPENING, CLOSED)),
         *(f"pass fails for a message {place}" for place in (WAITING, TRANSFER, TIMER, DONE)),
         *(f"bounce message: {place}" for place in ("not the last try", TRANSFER, DONE)),
+        *(f"bounce now: {place}" for place in ("hosts left", TRANSFER, DONE)),
+        *(f"by message: pass fails for a message {place}" for place in (WAITING, TRANSFER, TIMER, DONE)),
+        *(
+            f"by message: {end}, counted by {way}"
+            for end in ("NONE", "EXPIRED_TIME", "EXPIRED_RETRIES")
+            for way in WAYS
+        ),
+        *(f"not used: {demand}" for demand in NOT_USED),
+        *(f"an outcome that differs: {age}" for age in ("young", "aged")),
         *(f"destination timer, wait {n}" for n in (1, 2, 3)),
         *(f"ends at the instant it lapses, {fate.name}" for fate in (Fate.IN_CLEAR, Fate.BOUNCED)),
         *(f"answer {answer}, refusal {refusal}" for answer, refusals in ANSWERS.items() for refusal in refusals),
@@ -318,6 +384,11 @@ FEATURES = (
     "outage covers a try", "a try on a stripped path", "equal preferences rotated", "not one opening per message",
     "bounce all", "bounce all, by the probe", "bounce all while held",
     "closes at its limit of messages", "idle time-out", "idle time-out while mail waits",
+    "aged by its age", "aged by a failure of TLS", "young although it waited long for a connection",
+    "another demand at the next host", "another demand at the next host after one not used",
+    "by message: a timer waits for a scan", "dead begins", "not dead beside another connection",
+    "the pass outlasts its being dead", "dead: mail waits", "dead: a timer falls due", "dead: new mail comes",
+    "becomes ready at the instant a destination is dead no more",
 )  # fmt: skip
 #: An established connection idles while its destination is down, at the instant its timer falls due: too rare.
 UNMET = {"tie: IDLE_TIMEOUT, DESTINATION_TIMER", "tie: RATE_WINDOW, DESTINATION_TIMER"}

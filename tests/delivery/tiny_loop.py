@@ -5,9 +5,6 @@ It is slow and plain on purpose: where it and `sim.delivery.reference` differ, o
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
@@ -19,91 +16,34 @@ from sim.delivery.mail import LATE_REFUSED, PERSISTENT, REFUSED, TRANSIENT, Lett
 from sim.delivery.rules import Rank
 from sim.delivery.world import World
 from sim.errors import LimitError
+from sim.policy.decide import NOT_USED
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import Sink
-from sim.terms import Bounce, Demand, Fate, Outcome, Reason, Stage
+from sim.terms import Bounce, Demand, Fate, Outcome, Reason, Seen, Stage
+from tests.delivery.tiny_parts import (
+    BUSY,
+    CLOSED,
+    DONE,
+    IDLE,
+    OPENING,
+    TIMER,
+    TRANSFER,
+    WAITING,
+    Clock,
+    Connection,
+    Message,
+)
 
-WAITING, TRANSFER, TIMER, DONE = "waiting", "transfer", "timer", "done"
-OPENING, IDLE, BUSY, CLOSED = "opening", "idle", "busy", "closed"
 FATE_ON = {
     Outcome.DELIVER_CLEAR: Fate.IN_CLEAR,
     Outcome.DELIVER_ENCRYPTED: Fate.ENCRYPTED,
     Outcome.DELIVER_VERIFIED: Fate.VERIFIED,
 }
-
-
-@dataclass(eq=False)
-class Message:
-    """What is kept of a message; the first six are those of its letter."""
-
-    ordinal: int
-    arrival_us: int
-    size_bytes: int
-    recipients: int
-    refusal: int
-    new_pair: int
-    place: str = WAITING
-    openings: int = 0
-    verdicts: int = 0
-    retries: int = 0
-    attempt_us: int | None = None
-    greylisted_us: int | None = None
-    deferral_events: int = 0
-    deferred: bool = False
-    reason: int = Reason.NONE
-    exposed: bool = False
-    route: int = -1
-    fate: int = Fate.QUEUED
-    bounce: int = Bounce.NONE
-    done_us: int = -1
-    timer: int | None = None
-
-
-@dataclass(eq=False)
-class Connection:
-    """One connection, from the start of its opening until it gives its place back."""
-
-    ordinal: int
-    message: Message
-    opened_us: int
-    opening: int
-    phase: int
-    demand: int
-    route: int
-    untried: list[int]
-    state: str = OPENING
-    established_us: int = -1
-    closed_us: int = -1
-    messages: int = 0
-    outcome: int = 0
-    reason: int = 0
-    fell_idle: int = 0
-    timeout: int = -1
-
-
-class Clock:
-    """The heap of events in the model's total order, and the count of all connections."""
-
-    def __init__(self, ceiling: int) -> None:
-        self.now_us = self.open = 0
-        self.ceiling = ceiling
-        self.heap: list[tuple[int, int, int, int, int, Callable[[], None]]] = []
-        self.tokens = count()
-        self.called_off: set[int] = set()
-
-    def at(self, time_us: int, rank: Rank, destination: int, ordinal: int, action: Callable[[], None]) -> int:
-        """Set an event; return the token that calls it off."""
-        token = next(self.tokens)
-        heapq.heappush(self.heap, (time_us, rank, destination, ordinal, token, action))
-        return token
-
-    def run(self, until_us: int) -> None:
-        while self.heap and (until_us < 0 or self.heap[0][0] < until_us):
-            time_us, _, _, _, token, action = heapq.heappop(self.heap)
-            if token not in self.called_off:
-                assert time_us >= self.now_us, "time runs backwards"
-                self.now_us = time_us
-                action()
+#: Reasons that have nothing to do with TLS, DANE or MTA-STS.
+NOT_OF_TLS = {
+    Reason.NONE, Reason.DNS_TEMPORARY, Reason.DNS_PERMANENT, Reason.UNREACHABLE, Reason.GREETING, Reason.SESSION_LOST,
+    Reason.REPLY_4YZ, Reason.REPLY_5YZ,
+}  # fmt: skip
 
 
 class Destination:
@@ -124,6 +64,8 @@ class Destination:
         self.timer: int | None = None
         self.timer_starts = 0
         self.watch_us: int | None = None
+        self.by_message = bool(self.rules.retry_by_message)
+        self.dead_until_us, self.dead_reason = 0, 0
         self.falls = count()
         for phase in range(1, len(world.phases.begins_us)):
             begins_us = int(world.phases.begins_us[phase])
@@ -140,8 +82,8 @@ class Destination:
     def setting(self, phase: int) -> int:
         return int(self.world.phases.setting[phase, self.number])
 
-    def demand(self, phase: int) -> int:
-        return int(self.rules.demand[self.setting(phase)])
+    def demand(self, phase: int, route: int) -> int:
+        return int(self.world.phases.demand[phase, route])
 
     def phase_begins(self, phase: int) -> None:
         """Close every idle connection when the setting changes."""
@@ -186,7 +128,11 @@ class Destination:
         self.becomes_waiting(m)
 
     def becomes_waiting(self, m: Message) -> None:
-        m.place, m.timer = WAITING, None
+        m.timer = None
+        if self.clock.now_us < self.dead_until_us:
+            self.put_off_untried(m)
+            return
+        m.place, m.ready_us = WAITING, self.clock.now_us
         m.deferred |= self.down
         self.ask_for_dispatch()
 
@@ -200,23 +146,35 @@ class Destination:
             self.ends(m, Fate.BOUNCED, Bounce.EXPIRED_TIME)
 
     def refused_for_now(self, m: Message) -> None:
-        m.deferral_events += 1
+        assert m.attempt_us is not None
         m.reason = Reason.REPLY_4YZ
+        self.put_off(m, m.attempt_us)
+
+    def put_off_untried(self, m: Message) -> None:
+        m.reason = self.dead_reason
+        self.put_off(m, self.clock.now_us)
+
+    def put_off(self, m: Message, started_us: int) -> None:
+        """Bounce a message, or start its own timer after an attempt that began then."""
+        m.deferral_events += 1
         if self.lapsed(m):
             self.ends(m, Fate.BOUNCED, Bounce.EXPIRED_TIME)
         elif m.retries >= self.of["max_retries"]:
             self.ends(m, Fate.BOUNCED, Bounce.EXPIRED_RETRIES)
         else:
             waits = self.world.waits_us[self.of["wait_start"] : self.of["wait_stop"]].tolist()
-            assert m.attempt_us is not None
-            due = rules.due_us(m.attempt_us, waits[min(m.retries, len(waits) - 1)], self.clock.now_us)
-            if self.rules.expire_at_lifetime:
-                due = min(due, m.arrival_us + self.of["lifetime_us"])
             m.place, m.deferred, m.retries = TIMER, True, m.retries + 1
+            now, r = self.clock.now_us, self.rules
+            if self.by_message:
+                due = rules.next_try_us(r.counted, waits, m.retries, m.arrival_us, started_us, now, r.scan_us)
+            else:
+                due = rules.due_us(started_us, waits[min(m.retries, len(waits)) - 1], now)
+                if r.expire_at_lifetime:
+                    due = min(due, m.arrival_us + self.of["lifetime_us"])
             m.timer = self.clock.at(due, Rank.MESSAGE_TIMER, self.number, m.ordinal, lambda: self.message_due(m))
 
     def message_due(self, m: Message) -> None:
-        if self.lapsed(m):
+        if self.lapsed(m) and not self.by_message:
             self.ends(m, Fate.BOUNCED, Bounce.EXPIRED_TIME)
         else:
             self.becomes_waiting(m)
@@ -236,9 +194,9 @@ class Destination:
     def open_for(self, m: Message, dns_word: int, order: list[int]) -> Connection:
         """Let a connection open whose pass begins at the first of these routes."""
         now = self.clock.now_us
-        phase = self.phase()
-        demand = self.demand(phase)
-        c = Connection(len(self.connections) + 1, m, now, m.openings, phase, demand, order[0], order[1:])
+        phase, aged = self.phase(), int(self.is_aged(m))
+        demand = self.demand(phase, order[0])
+        c = Connection(len(self.connections) + 1, m, now, m.openings, phase, aged, demand, order[0], order[1:])
         self.connections.append(c)
         self.clock.open += 1
         if self.clock.open > self.clock.ceiling:
@@ -253,7 +211,14 @@ class Destination:
             self.try_route(c, now + self.rules.dns_us)
         return c
 
+    def is_aged(self, m: Message) -> bool:
+        age_us, limit_us = m.ready_us - m.arrival_us, self.rules.aged_after_us
+        return (limit_us >= 0 and age_us >= limit_us) or bool(self.rules.aged_after_tls_failure and m.tls_failed)
+
     def try_route(self, c: Connection, start_us: int) -> None:
+        if Demand(c.demand) in NOT_USED:
+            self.step(c, start_us + 1, Stage.UNREACHABLE)
+            return
         routes, hosts, backends = self.world.routes, self.world.hosts, self.world.backends
         host, nth = int(routes.host[c.route]), c.message.ordinal << NTH_BITS | c.opening
         word_0, word_1, _, _ = words(self.keys[Stream.CONNECTION], self.of["key"] ^ int(hosts.key[host]), nth)
@@ -269,7 +234,8 @@ class Destination:
         certificate = phases.seen_tls[c.phase, routes.seen_start[c.route] + backend - first]
         seen = int(certificate) if stage == Stage.TLS else None
         trips, rtt_us = int(backends.handshake_round_trips[backend]), int(hosts.rtt_us[host])
-        lasts_us = rules.opening_us(c.demand, stage, rtt_us, trips, int(hosts.unreachable_us[host]))
+        silent_us, hangs_us = int(hosts.unreachable_us[host]), self.rules.handshake_timeout_us
+        lasts_us = rules.opening_us(c.demand, stage, rtt_us, trips, silent_us, hangs_us)
         self.step(c, start_us + lasts_us, stage, seen)
 
     def outage(self, host: int, now_us: int) -> bool:
@@ -293,7 +259,8 @@ class Destination:
         self.clock.at(time_us, Rank.CONNECTION_STEP, self.number, c.ordinal, lambda: self.stepped(c, stage, seen))
 
     def stepped(self, c: Connection, stage: Stage, seen: int) -> None:
-        c.outcome, c.reason = int(self.rules.outcome[c.demand, seen]), int(self.rules.reason[c.demand, seen])
+        c.outcome = int(self.rules.outcome[c.demand, seen, c.aged])
+        c.reason = int(self.rules.reason[c.demand, seen])
         if c.outcome in FATE_ON:
             c.established_us = self.clock.now_us
             self.goes_on(c)
@@ -306,10 +273,11 @@ class Destination:
                 m.reason = c.reason
                 self.ends(m, Fate.BOUNCED, Bounce.DNS)
             self.gives_back(c)
-        elif c.outcome == Outcome.RETRY or stage < Stage.UNREACHABLE or not self.moves_on(c):
-            if c.outcome == Outcome.BOUNCE_MESSAGE and c.message.place == WAITING:
+        elif c.outcome in (Outcome.RETRY, Outcome.BOUNCE_NOW) or stage < Stage.UNREACHABLE or not self.moves_on(c):
+            if c.outcome in (Outcome.BOUNCE_MESSAGE, Outcome.BOUNCE_NOW) and c.message.place == WAITING:
                 c.message.reason = c.reason
-                self.ends(c.message, Fate.BOUNCED, Bounce.STARTTLS_5XX)
+                rule = Bounce.STARTTLS_5XX if seen == Seen.REFUSED_5XX else Bounce.TLS_REQUIRED
+                self.ends(c.message, Fate.BOUNCED, rule)
             self.pass_failed(c)
 
     def moves_on(self, c: Connection) -> bool:
@@ -320,7 +288,7 @@ class Destination:
                 if not self.has_place(route):
                     continue
                 moves = True
-            c.route, c.demand = route, self.demand(c.phase)
+            c.route, c.demand = route, self.demand(c.phase, route)
             self.try_route(c, self.clock.now_us)
             if moves:
                 self.ask_for_dispatch()
@@ -402,7 +370,7 @@ class Destination:
         self.down = self.held = False
         self.probe, self.timer_starts = None, 0
         self.stop_timer()
-        if self.rules.success_releases_all:
+        if self.rules.success_releases_all and not self.by_message:
             for m in [m for m in self.messages if m.place == TIMER]:
                 assert m.timer is not None
                 self.clock.called_off.add(m.timer)
@@ -414,6 +382,10 @@ class Destination:
     def pass_failed(self, c: Connection) -> None:
         was_probe = self.probe is c
         self.gives_back(c)
+        c.message.tls_failed = c.reason not in NOT_OF_TLS
+        if self.by_message:
+            self.message_put_off(c)
+            return
         for m in self.waiting():
             m.deferral_events += 1
             m.reason = c.reason
@@ -427,6 +399,18 @@ class Destination:
             for m in self.waiting():
                 m.deferred = True
             self.start_timer(c.opened_us)
+        self.ask_for_dispatch()
+
+    def message_put_off(self, c: Connection) -> None:
+        """Put off the message a failed pass was for; where no connection is left, the destination is dead."""
+        if c.message.place == WAITING:
+            c.message.reason = c.reason
+            self.put_off(c.message, c.opened_us)
+        if self.rules.dead_us and all(other.state == CLOSED for other in self.connections):
+            self.dead_until_us, self.dead_reason = c.opened_us + self.rules.dead_us, c.reason
+            if self.dead_until_us > self.clock.now_us:
+                for m in self.waiting():
+                    self.put_off_untried(m)
         self.ask_for_dispatch()
 
     def start_timer(self, started_us: int) -> None:
@@ -460,6 +444,10 @@ class Destination:
         self.dispatch_asked = False
         while self.hands_out():
             pass
+        if self.by_message:
+            while self.opens():
+                pass
+            return
         if self.down and not self.silent():
             self.bounce_lapsed(self.without_opening())
         while self.opens():

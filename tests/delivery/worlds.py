@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sim.delivery import world as w
 from sim.delivery.draws import name_key
 from sim.delivery.quantiles import quantile_table, tail_knots, unit_table
-from sim.delivery.rules import HOUR_TICKS, HOUR_US, UNIT_BITS
-from sim.policy.decide import PLAIN, Tables
+from sim.delivery.rules import COUNTED, HOUR_TICKS, HOUR_US, UNIT_BITS
+from sim.policy.decide import NOT_USED, PLAIN, Tables
 from sim.policy.profiles import esa
 from sim.results.labels import Labels
 from sim.terms import Demand, Outcome, Reason, Seen, Setting, Stage
@@ -57,7 +57,7 @@ class LogNormal:
 
 
 def random_world(seed: int, *, coarse: bool = True, messages: int = 40, setting: Setting | None = None) -> w.World:
-    """Return a world of one to four destinations under random policies, limits, failures and switches."""
+    """Return a world of one to four destinations under random policies, limits, failures and switches: a gateway's."""
     rng = np.random.default_rng(seed)
     count = int(rng.integers(1, 5))
     hosts = int(rng.integers(1, 6))
@@ -116,7 +116,7 @@ def random_world(seed: int, *, coarse: bool = True, messages: int = 40, setting:
         ),
         hosts=_hosts(rng, hosts, pool, coarse, planned_start),
         backends=backends,
-        phases=_phases(rng, settings, setting is None, (int(routes.sum()), int(pool.sum()), int(seen_start[-1]))),
+        phases=_phases(rng, settings, setting is None, tables, (owner, int(pool.sum()), int(seen_start[-1]))),
         rules=_rules(rng, tables),
         tables=_tables(coarse),
         planned_outages=planned,
@@ -165,12 +165,57 @@ def with_random_tables(world: w.World, seed: int) -> w.World:
     A look-up that failed neither delivers nor reconnects, and a connection in clear never reconnects.
     """
     rng = np.random.default_rng(seed)
-    outcome = rng.integers(0, len(Outcome), (len(Demand), len(Seen)))
-    outcome[:, Seen.DNS_TEMPORARY] = rng.integers(Outcome.NEXT_HOST, len(Outcome), len(Demand))
-    outcome[:, Seen.DNS_PERMANENT] = rng.integers(Outcome.NEXT_HOST, len(Outcome), len(Demand))
+    outcome = rng.integers(0, len(Outcome), (len(Demand), len(Seen), 2))
+    outcome[rng.random(outcome.shape[:2]) < 0.5, 1] = Outcome.RECONNECT_CLEAR
+    look_up = slice(Seen.UNREACHABLE)
+    outcome[:, look_up] = rng.integers(Outcome.NEXT_HOST, len(Outcome), outcome[:, look_up].shape)
     outcome[CLEAR][outcome[CLEAR] == Outcome.RECONNECT_CLEAR] = Outcome.NEXT_HOST
-    reason = rng.integers(0, len(Reason), outcome.shape)
+    reason = rng.integers(0, len(Reason), outcome.shape[:2])
     return replace(world, rules=replace(world.rules, outcome=ints(outcome), reason=ints(reason)))
+
+
+def with_other_demands(world: w.World, seed: int) -> w.World:
+    """Return a world in which some MX hosts publish something, so that demands differ between routes of a destination.
+
+    Among them are demands under which an MX host is not used at all.
+    """
+    rng = np.random.default_rng([seed, 4])
+    demand = world.phases.demand.copy()
+    drawn = rng.random(demand.shape) < 0.5
+    demand[drawn] = rng.choice([*NOT_USED, Demand.DANE, Demand.MTA_STS, CLEAR], int(drawn.sum()))
+    return replace(world, phases=replace(world.phases, demand=ints(demand)))
+
+
+def with_retry_by_message(world: w.World, seed: int) -> w.World:
+    """Return a world of a sender that retries message by message, by one of the ways to count, dead hosts or none."""
+    rng = np.random.default_rng([seed, 5])
+    destinations = world.destinations
+    retries = rng.choice([0, 1, 3, 1 << 40], len(destinations.key))
+    often = rng.choice([1, 2, 1 << 40], len(destinations.key))
+    world = replace(world, destinations=replace(destinations, max_retries=ints(retries), max_messages=ints(often)))
+    return with_rules(
+        world,
+        retry_by_message=1,
+        counted=int(rng.integers(len(COUNTED))),
+        scan_us=int(rng.choice([0, 0, 3, 10])) * S,
+        dead_us=int(rng.choice([0, 0, 2, 15])) * S,
+    )
+
+
+def with_ageing(world: w.World, seed: int) -> w.World:
+    """Return a world whose messages age, by their age or by a failure of TLS, and then may go in clear."""
+    rng = np.random.default_rng([seed, 6])
+    outcome = world.rules.outcome.copy()
+    in_clear = rng.random(outcome.shape[:2]) < 0.5
+    in_clear[CLEAR] = in_clear[:, : Seen.NOT_OFFERED] = False
+    outcome[in_clear, 1] = Outcome.RECONNECT_CLEAR
+    aged_after = int(rng.choice([-1, 0, 5, 20]))
+    return with_rules(
+        world,
+        outcome=ints(outcome),
+        aged_after_us=aged_after if aged_after < 0 else aged_after * S,
+        aged_after_tls_failure=int(aged_after < 0 or rng.random() < 0.3),
+    )
 
 
 def _trace(rng: np.random.Generator, count: int, messages: int, coarse: bool) -> tuple[Int64, Int64]:
@@ -189,9 +234,12 @@ def _planned(rng: np.random.Generator, hosts: int) -> tuple[Int64, Int64]:
     return np.stack([begins, begins + rng.integers(1, 60, counts.sum()) * S], axis=1), starts(counts)
 
 
-def _phases(rng: np.random.Generator, settings: Int64, policies: bool, rows: tuple[int, int, int]) -> w.Phases:
+def _phases(
+    rng: np.random.Generator, settings: Int64, policies: bool, tables: Tables, rows: tuple[Int64, int, int]
+) -> w.Phases:
     """Return one phase, or up to three that differ in everything a phase may differ in."""
-    routes, backends, members = rows
+    owner, backends, members = rows
+    routes = len(owner)
     count = int(rng.choice([1, 1, 2, 3]))
     changed = rng.random((count, len(settings))) < 0.5
     changed[0] = False
@@ -199,9 +247,12 @@ def _phases(rng: np.random.Generator, settings: Int64, policies: bool, rows: tup
     stage = np.cumsum(rng.dirichlet(np.full(11, 0.3), (count, backends))[:, :, :10], axis=2)
     stage[rng.random((count, backends)) < 0.5] *= 0.1
     seen = [Seen.UNTRUSTED, Seen.EXPIRED, Seen.MISMATCH, Seen.VERIFIED]
+    begins_us = ints(np.concatenate([[0], np.sort(rng.choice(40, count - 1, replace=False) + 1)]) * S)
+    setting = np.where(changed, rng.integers(0, 6, changed.shape), settings)
     return w.Phases(
-        begins_us=ints(np.concatenate([[0], np.sort(rng.choice(40, count - 1, replace=False) + 1)]) * S),
-        setting=ints(np.where(changed, rng.integers(0, 6, changed.shape), settings)),
+        begins_us=begins_us,
+        setting=ints(setting),
+        demand=ints(tables.demand[(slice(None), *PLAIN)][setting[:, owner]]),
         stripped=ints(rng.random((count, routes)) < 0.15),
         stage=threshold(stage),
         seen_tls=ints(rng.choice(seen, (count, members))),
@@ -231,14 +282,14 @@ def _backends(rng: np.random.Generator, pool: Int64) -> w.Backends:
 
 def _rules(rng: np.random.Generator, tables: Tables) -> w.Rules:
     return w.Rules(
-        demand=ints(tables.demand[(slice(None), *PLAIN)]),
         seen_at=ints(tables.seen[:, 1, 0, 0]),
-        outcome=ints(tables.outcome[:, :, 0]),
+        outcome=ints(tables.outcome),
         reason=ints(tables.reason),
         host_waits_us=ints(rng.choice([1, 4, 20], int(rng.integers(1, 4))) * S),
         idle_us=int(rng.choice([1, 5, 30])) * S,
         dns_us=int(rng.choice([0, 1])) * S,
         dns_timeout_us=int(rng.choice([1, 5])) * S,
+        handshake_timeout_us=7 * S,
         window_us=86_400 * S,
         until_us=-1,
         messages_per_opening=int(rng.choice([1, 1, 3])),
@@ -246,6 +297,12 @@ def _rules(rng: np.random.Generator, tables: Tables) -> w.Rules:
         new_mail_probes=int(rng.random() < 0.3),
         success_releases_all=int(rng.random() < 0.3),
         expire_at_lifetime=int(rng.random() < 0.3),
+        retry_by_message=0,
+        counted=0,
+        scan_us=0,
+        dead_us=0,
+        aged_after_us=-1,
+        aged_after_tls_failure=0,
     )
 
 
