@@ -21,18 +21,32 @@ from sim.cli.options import (
 )
 from sim.cli.output import Output
 from sim.cli.text import Column, counted, rows_of, say, say_json, share, table, wrapped
+from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-COLUMNS = (
-    Column("setting", "TLS setting"),
+    from sim.formats.scenario_file import ScenarioFile
+
+_ENDS = (
     Column("in_clear", "in clear\n%", share),
     Column("encrypted", "encrypted\n%", share),
     Column("verified", "verified\n%", share),
     Column("bounced", "bounced\n%", share),
     Column("deferred", "deferred\n%", share),
 )
+COLUMNS = (Column("setting", "TLS setting"), *_ENDS)
+HOSTS = (
+    Column("domain", "domain"),
+    Column("mx_host", "MX host"),
+    Column("setting", "TLS setting"),
+    *_ENDS[:3],
+    Column("next_host", "next host\n%", share),
+    Column("bounced_if_last", "or bounce\n%", share),
+    *_ENDS[3:],
+)
+#: MX hosts that are printed, those of the most mail.
+_SHOWN = 15
 
 
 @click.command("expected", short_help="What one try at delivery comes to, without a simulation.")
@@ -46,21 +60,39 @@ COLUMNS = (
     callback=one_of("pass", "message"),
     help="pass: one try; message: with all its retries, alone in the queue.  [default: pass]",
 )
+@click.option(
+    "--by",
+    metavar="UNIT",
+    callback=one_of("domain", "mx_host"),
+    help="domain, or mx_host: what one connection to each MX host comes to.  [default: domain]",
+)
+@click.option("--sender", metavar="KEY", help="Another sender, as shipped: postfix, ...  [default: the scenario's]")
 @json_option
 @out_option
-def expected_command(per: str | None, as_json: bool, out: str | None, **world: Any) -> None:
+def expected_command(
+    per: str | None, by: str | None, sender: str | None, as_json: bool, out: str | None, **world: Any
+) -> None:
     """Tell what one try at delivery comes to under each TLS setting, without a simulation.
 
     Probabilities of the population times the tables of the sender; with --per message summed over the retries of a
     message that is alone. Queues and limits have no part in it; 'tlssim modes' has them. With --out, expected.csv has a
-    row for each destination and setting.
+    row for each destination and setting; with --by mx_host, for each of its MX hosts.
     """
+    if sender is not None:
+        from sim.policy.profiles import SENDERS
+
+        if sender not in SENDERS:
+            raise ScenarioError(complaint("--sender", sender, SENDERS))
     with Output(out) as output:
         file = scenario_of(**world)
         from sim.delivery.expected import expected
 
         unit = per or "pass"
-        frame = expected(file.scenario, per=unit)
+        frame = expected(file.scenario, per=unit, by=by or "domain", sender=sender)
+        if by == "mx_host":
+            written = output.write(lambda folder: _fill(frame, folder))
+            _say_hosts(frame, file, written, as_json=as_json)
+            return
         mail, domains = _rows(frame, "mail"), _rows(frame, "domains")
         written = output.write(lambda folder: _fill(frame, folder))
         population = file.scenario.population
@@ -73,6 +105,7 @@ def expected_command(per: str | None, as_json: bool, out: str | None, **world: A
                 {
                     "command": "expected",
                     "per": unit,
+                    "sender": sender or file.scenario.sender,
                     "population": population.name,
                     "population_hash": population.hash,
                     "policy_hash": file.scenario.policy.hash,
@@ -95,6 +128,31 @@ def expected_command(per: str | None, as_json: bool, out: str | None, **world: A
         for caveat in caveats:
             say(wrapped(caveat))
         say(told(written, "--out DIR keeps a row for each destination and setting"))
+
+
+def _say_hosts(frame: DataFrame, file: ScenarioFile, written: list[Path], *, as_json: bool) -> None:
+    """Print what a connection to each MX host comes to, under the setting of its domain."""
+    population = file.scenario.population
+    if as_json:
+        say_json(
+            {
+                "command": "expected",
+                "by": "mx_host",
+                "population": population.name,
+                "population_hash": population.hash,
+                "policy_hash": file.scenario.policy.hash,
+                "hosts": frame,
+                "written": [str(path) for path in written],
+            }
+        )
+        return
+    rows = rows_of(frame[frame["in_force"]].sort_values("mail_share", ascending=False, kind="stable").head(_SHOWN))
+    say(wrapped("What one connection to an MX host comes to, under the setting in force, the most mail first:"))
+    say()
+    say(table(rows, HOSTS))
+    say()
+    say(wrapped("next host: when there is none the message waits; or bounce: it bounces. The rest ends the pass."))
+    say(told(written, "--out DIR keeps a row for each MX host of each destination and setting"))
 
 
 def _rows(frame: DataFrame, weighting: str) -> list[dict[str, Any]]:

@@ -186,8 +186,10 @@ def _holds(row: dict[str, Any], shown: Evidence) -> str:
 
 
 def _say_sources(sender: Profile, rows: list[dict[str, Any]]) -> None:
-    if sender.aged_after_s is not None or sender.aged_after_tls_failure:
-        say(wrapped(_aged_words(sender, aged=rows[0]["aged"])))
+    from sim.policy.sheets import aged_words
+
+    if told := aged_words(sender):
+        say(wrapped(f"{told} This one is {'aged' if rows[0]['aged'] else 'young'}."))
     say(wrapped(f"Source: {sender.source}."))
     for name in sorted({name for row in rows for name in row["switches"].split()}):
         say(wrapped(f"open, {name}: no source settles it; {_where(sender, name)}."))
@@ -202,17 +204,6 @@ def _where(sender: Profile, name: str) -> str:
     switch = sender.switches[name]
     values = ", ".join(str(value).lower() for value in switch.outcomes)
     return f"the switch is about {switch.about}: {values}"
-
-
-def _aged_words(sender: Profile, *, aged: bool) -> str:
-    from sim.studies.explain import clock
-
-    rules = []
-    if sender.aged_after_s is not None:
-        rules.append(f"when it is {clock(sender.aged_after_s)} old as it becomes ready for a try")
-    if sender.aged_after_tls_failure:
-        rules.append("once a TLS failure has put it off")
-    return f"The message counts as {'aged' if aged else 'young'}: it is aged {' or '.join(rules)}."
 
 
 def explain_hosts_of_a_pass(evidence: Sequence[str], question: Question, *, as_json: bool) -> None:

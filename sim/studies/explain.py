@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sim.delivery.analytic import host_evidence, sender_of, tables_of
 from sim.errors import ScenarioError, complaint, did_you_mean
 from sim.policy.decide import NOT_USED
 from sim.policy.destinations import Entry, canonical_domain
-from sim.policy.profile import Profile, Queueing, Value
+from sim.policy.profile import Queueing, Value
 from sim.policy.profiles.esa import Switches
 from sim.policy.retry import BounceProfile, HostRetry
-from sim.policy.text_tables import split_table, term
+from sim.policy.sheets import open_marks
 from sim.scenario import Scenario
 from sim.studies.evidence import NAMES, Evidence
 from sim.studies.passes import Asked, PassEnd, Step, explain_pass
@@ -36,7 +35,6 @@ __all__ = [
     "explain_hosts",
     "explain_pass",
     "nearest_domain",
-    "open_switches",
     "queue_times",
     "retries_of",
     "retry_table",
@@ -99,7 +97,7 @@ def explain_evidence(
     rows = []
     for setting in asked.sender.settings if settings is None else settings:
         step = asked.step(setting, evidence)
-        marks = open_switches(asked.sender, step)
+        marks = open_marks(asked.sender, asked.tables, step.seen, step.demand, aged=step.aged)
         rows.append(
             {
                 "sender": asked.sender.title,
@@ -118,28 +116,6 @@ def explain_evidence(
             }
         )
     return pd.DataFrame(rows)
-
-
-def open_switches(sender: Profile, step: Step) -> tuple[str, ...] | None:
-    """Return the switches that change a cell no source settles, none where the choice has none; None where one does.
-
-    A cell that says otherwise of aged messages is settled for these.
-    """
-    cells, columns = _open_cells(sender)
-    demand = step.demand
-    if demand in NOT_USED:
-        if step.seen >= Seen.UNREACHABLE:
-            return None
-        # Before the connection such a demand goes by another column (`Profile.tables`).
-        demand = Demand.CLEAR if Demand.CLEAR in columns else columns[0]
-    return None if step.aged and (step.seen, demand) in sender.aged else cells.get((step.seen, demand))
-
-
-@cache
-def _open_cells(sender: Profile) -> tuple[dict[tuple[Seen, Demand], tuple[str, ...]], list[Demand]]:
-    """Return the cells no source settles with their switches, and the columns of the outcome table."""
-    cells = {(seen, demand): names for seen, demand, names in sender.unsettled()}
-    return cells, [term(label, Demand) for label in split_table(sender.outcomes)[0][1:]]
 
 
 @dataclass(frozen=True, slots=True)
