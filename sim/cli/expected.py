@@ -20,7 +20,7 @@ from sim.cli.options import (
     seed_option,
 )
 from sim.cli.output import Output
-from sim.cli.text import Column, counted, rows_of, say, say_json, share, table, wrapped
+from sim.cli.text import Column, count, counted, rows_of, say, say_json, share, table, wrapped
 from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
@@ -36,15 +36,13 @@ _ENDS = (
     Column("deferred", "deferred\n%", share),
 )
 COLUMNS = (Column("setting", "TLS setting"), *_ENDS)
-HOSTS = (
-    Column("domain", "domain"),
-    Column("mx_host", "MX host"),
-    Column("setting", "TLS setting"),
+_STEPS = (
     *_ENDS[:3],
     Column("next_host", "next host\n%", share),
     Column("bounced_if_last", "or bounce\n%", share),
     *_ENDS[3:],
 )
+HOSTS = (Column("mx_host", "MX host"), Column("domains", "domains", count), *_STEPS)
 #: MX hosts that are printed, those of the most mail.
 _SHOWN = 15
 
@@ -146,13 +144,24 @@ def _say_hosts(frame: DataFrame, file: ScenarioFile, written: list[Path], *, as_
             }
         )
         return
-    rows = rows_of(frame[frame["in_force"]].sort_values("mail_share", ascending=False, kind="stable").head(_SHOWN))
-    say(wrapped("What one connection to an MX host comes to, under the setting in force, the most mail first:"))
+    rows = _host_rows(frame)
+    say(wrapped("What one connection to an MX host comes to, under the settings in force, by falling mail:"))
     say()
-    say(table(rows, HOSTS))
+    say(table(rows[:_SHOWN], HOSTS))
     say()
     say(wrapped("next host: when there is none the message waits; or bounce: it bounces. The rest ends the pass."))
     say(told(written, "--out DIR keeps a row for each MX host of each destination and setting"))
+
+
+def _host_rows(frame: DataFrame) -> list[dict[str, Any]]:
+    """Return the shares by MX host, each domain with its mail, under the settings in force."""
+    ends = [column.key for column in _STEPS]
+    force = frame[frame["in_force"]]
+    weighted = force[ends].mul(force["mail_share"], axis=0).assign(weight=force["mail_share"], domains=1)
+    sums = weighted.groupby(force["mx_host"], sort=False).sum().sort_values("weight", ascending=False, kind="stable")
+    shares = sums[ends].div(sums["weight"].where(sums["weight"] > 0, 1.0), axis=0)
+    rows: list[dict[str, Any]] = rows_of(shares.assign(domains=sums["domains"]).reset_index())
+    return rows
 
 
 def _rows(frame: DataFrame, weighting: str) -> list[dict[str, Any]]:

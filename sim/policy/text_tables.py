@@ -148,7 +148,7 @@ def read_demands(text: str, settings: type[Term], switches: Mapping[str, object]
         condition, colon, setting = first.rpartition(":")
         if colon and not _switched_on(condition, switches or {}):
             continue
-        axes = [_choices(setting, [s.label.lower() for s in settings])]
+        axes = [_choices(setting.strip(), [s.label.lower() for s in settings])]
         for cell, (_, labels) in zip(cells[:-2], DEMAND_AXES, strict=True):
             axes.append(_choices(_ALL_USABLE.sub(", ".join(_USABLE), cell), labels))
         fits = np.zeros(shape, dtype=np.bool_)
