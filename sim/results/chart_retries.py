@@ -112,8 +112,8 @@ def _title(ends: dict[str, float], tries: dict[str, list[float]]) -> str:
     names, times = list(ends), [duration(end) for end in ends.values()]
     if times[0] == times[-1]:
         return f"A message that never passes bounces after {times[0]}"
-    counts = [len(each) for each in tries.values()]
+    low, high = (pick(len(each) for each in tries.values()) for pick in (min, max))
     return (
         f"A message that never passes bounces after {times[0]} ({names[0]}) to {times[-1]} ({names[-1]}), and is tried "
-        f"{min(counts)} to {max(counts)} times until then"
+        f"{low if low == high else f'{low} to {high}'} times until then"
     )
