@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sim.policy.profile import Profile, Value
     from sim.studies.evidence import Evidence
+    from sim.studies.passes import Asked, Step
     from sim.terms import DaneOption, Term, TlsVersion
 
 _DECISIONS = (
@@ -38,13 +39,7 @@ _BY_SENDER = (
     Column("reason", "reason"),
     Column("open", "open"),
 )
-_ENDS = {
-    "in_clear": "delivered in clear",
-    "encrypted": "delivered encrypted",
-    "verified": "delivered verified",
-    "bounced": "bounced",
-    "deferred": "deferred",
-}
+_ENDS = {"in_clear": "in clear", "encrypted": "encrypted", "verified": "verified"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +76,6 @@ class Question:
             Naming the option that cannot be read.
         """
         from sim.policy.profiles import SENDERS, profile
-        from sim.policy.spellings import sender_setting
         from sim.terms import DaneOption
 
         alone = sender != "all"
@@ -92,17 +86,12 @@ class Question:
         options = {option.label: option for option in DaneOption}
         if dane_option is not None and dane_option not in options:
             raise ScenarioError(complaint("--dane-option", dane_option, options))
-        asked: list[tuple[Profile, tuple[Term, ...]]] = []
+        asked = []
         for key in (sender or SENDERS[0],) if alone else SENDERS:
             known = profile(key)
-            if setting is None:
-                asked.append((known, tuple(known.settings)))
-                continue
-            try:
-                asked.append((known, (sender_setting("--setting", setting, known),)))
-            except PolicyError:
-                if alone:
-                    raise
+            settings = tuple(known.settings) if setting is None else _named(setting, known, alone=alone)
+            if settings:
+                asked.append((known, settings))
         if not asked:
             raise ScenarioError(complaint("--setting", setting, "a setting of the gateway, or of one sender or more"))
         read = dict(_switch(text, asked[0][0]) for text in switches)
@@ -113,6 +102,25 @@ class Question:
             None if dane_option is None else options[dane_option],
             None if minimum_tls is None else minimum_tls_of(minimum_tls),
         )
+
+
+def _named(setting: str, sender: Profile, *, alone: bool) -> tuple[Term, ...]:
+    """Return the setting that a text spells: of one sender its own first, of all senders the gateway's first.
+
+    None where this is one of several senders and has no such setting.
+    """
+    from sim.policy.spellings import sender_setting, setting_of
+
+    if alone:
+        return (sender_setting("--setting", setting, sender),)
+    try:
+        gateways = setting_of("--setting", setting)
+    except PolicyError:
+        gateways = None
+    try:
+        return (sender_setting("--setting", setting if gateways is None else gateways, sender),)
+    except PolicyError:
+        return ()
 
 
 def _switch(text: str, sender: Profile) -> tuple[str, Value]:
@@ -208,28 +216,17 @@ def _where(sender: Profile, name: str) -> str:
 
 def explain_hosts_of_a_pass(evidence: Sequence[str], question: Question, *, as_json: bool) -> None:
     """Answer what becomes of one pass over MX hosts that show what is given, in turn."""
-    from sim.studies.explain import Evidence, explain_pass
+    from sim.studies.evidence import Evidence
+    from sim.studies.passes import Asked, walk
 
     shown = [Evidence.parse(text) for text in evidence]
     rows: list[dict[str, Any]] = []
     for sender, settings in question.asked:
+        asked = Asked.of(sender, question.switches, question.minimum_tls, question.dane_option)
+        aged = asked.is_aged(max(host.age_s for host in shown), max(host.attempt for host in shown))
         for setting in settings:
-            end = explain_pass(
-                sender, setting, shown, switches=question.switches, dane_option=question.dane_option,
-                minimum_tls=question.minimum_tls,
-            )  # fmt: skip
-            steps = [
-                {
-                    "mx_host": step.host + 1,
-                    "demand": step.demand.label,
-                    "name_rule": step.rule.label,
-                    "name_rule_holds": step.holds,
-                    "seen": step.seen.label if step.asked else "(not asked)",
-                    "outcome": step.outcome.label,
-                    "reason": step.reason.label,
-                }
-                for step in end.steps
-            ]
+            end = walk(asked, setting, shown, aged=aged)
+            steps = [_step(asked, step) for step in end.steps]
             rows.append(
                 {
                     "sender": sender.title,
@@ -247,23 +244,50 @@ def explain_hosts_of_a_pass(evidence: Sequence[str], question: Question, *, as_j
     _say_passes(shown, rows, alone=question.alone)
 
 
+def _step(asked: Asked, step: Step) -> dict[str, Any]:
+    from sim.policy.sheets import open_marks
+
+    marks = open_marks(asked.sender, asked.tables, step.seen, step.demand, aged=step.aged)
+    return {
+        "mx_host": step.host + 1,
+        "demand": step.demand.label,
+        "name_rule": step.rule.label,
+        "name_rule_holds": step.holds,
+        "seen": step.seen.label if step.asked else "(not asked)",
+        "outcome": step.outcome.label,
+        "reason": step.reason.label,
+        "settled": marks is None,
+        "switches": " ".join(marks or ()),
+    }
+
+
 def _say_passes(shown: Sequence[Evidence], rows: list[dict[str, Any]], *, alone: bool) -> None:
     say("One pass over MX hosts that show, in turn:")
     for number, host in enumerate(shown, 1):
         say(wrapped(host.text(), indent="   ", first=f"{number}. "))
     say()
-    told = []
-    for row in rows:
-        at = {
-            f"host{number}": ", ".join(s["outcome"] for s in row["steps"] if s["mx_host"] == number)
-            for number in range(1, len(shown) + 1)
-        }
-        delivered = row["end"] not in ("deferred", "bounced")
-        told.append(row | at | {"told": _ENDS[row["end"]] + (f" by MX host {row['mx_host']}" if delivered else "")})
+    told = [row | _by_host(row, len(shown)) | {"told": _end(row)} for row in rows]
     hosts = [Column(f"host{number}", f"MX host {number}") for number in range(1, len(shown) + 1)]
-    columns = [Column("setting", "TLS setting"), *hosts, Column("told", "the message is"), Column("reason", "reason")]
-    say(table(told, columns) if alone else table(_once(told), [Column("sender", "sender"), *columns]))
+    setting, end = Column("setting", "TLS setting"), Column("told", "the message is")
+    say(
+        table(told, [setting, *hosts, end]) if alone else table(_once(told), [Column("sender", "sender"), setting, end])
+    )
     say()
-    say(wrapped("reason: why the last connection failed. A deferred message is tried again until it bounces."))
+    say(wrapped("With what is not delivered stands why the last connection failed; deferred mail is tried again."))
     if alone:
         say(wrapped(f"Source: {rows[0]['source']}."))
+
+
+def _by_host(row: dict[str, Any], hosts: int) -> dict[str, str]:
+    """Spell what each host comes to; one that is tried again in clear is told once."""
+    from sim.policy.sheets import SHORT
+
+    short = {outcome.label: word for outcome, word in SHORT.items()}
+    first = {step["mx_host"]: step["outcome"] for step in reversed(row["steps"])}
+    return {f"host{n}": short.get(first.get(n, ""), first.get(n, "")) for n in range(1, hosts + 1)}
+
+
+def _end(row: dict[str, Any]) -> str:
+    if row["end"] in _ENDS:
+        return f"{_ENDS[row['end']]}, by MX host {row['mx_host']}"
+    return f"{row['end']}: {row['reason']}"

@@ -46,7 +46,8 @@ def text(sender: Profile) -> str:
         rest[1] + rest[2] + "\n?: no source settles the cell.\n",
     ]
     if told := aged_words(sender):
-        parts.append(told + "\n")
+        differ = (tables.outcome[..., 0] != tables.outcome[..., 1]).any()
+        parts.append(told + ("" if differ else " As shipped no cell differs for it.") + "\n")
     if sender.switches:
         parts.append("5. Switches\n\n" + format_table(["switch", "values", "about"], switch_rows(sender)))
     parts.append("6. Queue\n\n" + format_table(["what", "is"], queue_facts(sender)))
@@ -202,7 +203,7 @@ def _legend(sender: Profile) -> str:
     words = [word for row in matrix(sender)[0] for word in row]
     marked = _marks(sender)
     doubt = f" ?: no source settles the cell ({marked} of {len(Seen) * len(sender.settings)})." if marked else ""
-    aged = f" {aged_words(sender)} young > aged: the two differ." if aged_words(sender) else ""
+    aged = f" {aged_words(sender)} young > aged: the two differ." if any(" > " in word for word in words) else ""
     return f"Rows: what one connection to one MX host shows. {_told(words)}{aged}{doubt} {_NAMES_WORDS}"
 
 

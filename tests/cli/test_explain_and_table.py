@@ -98,8 +98,11 @@ def test_two_hosts_make_a_pass() -> None:
         (2, "(not asked)", "next host"),
     ]
     text = printed("explain", *hosts, "--sender", "all", "--setting", "required")
-    assert "delivered encrypted by MX host 2" in text
-    assert "bounced" in text
+    assert "encrypted, by MX host 2" in text
+    assert "bounced: starttls-not-supported" in text
+    again = printed("explain", "--evidence", "stage=handshake-failed", *hosts, "--setting", "preferred_verify")
+    assert "clear, 2nd try" in again
+    assert "in clear, by MX host 1" in again
     alone = printed("explain", *hosts, "--setting", "required")
     assert "Source: Cisco tech note" in alone
 

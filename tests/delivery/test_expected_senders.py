@@ -46,8 +46,7 @@ def published(
 
 def row(asked: Scenario, setting: str, **how: Any) -> dict[str, Any]:
     frame = expected(asked, sender="postfix", **how)
-    found: dict[str, Any] = frame[frame["setting"] == setting].iloc[0].to_dict()
-    return found
+    return dict(zip(frame.columns, frame[frame["setting"] == setting].iloc[0], strict=True))
 
 
 def test_a_young_pass_waits_where_an_aged_one_goes_in_clear() -> None:

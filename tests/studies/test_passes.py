@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -153,7 +154,7 @@ def test_a_rule_on_tries_after_a_tls_failure_counts_from_the_second() -> None:
 @pytest.mark.parametrize("sender", SENDERS)
 def test_certain_hosts_end_as_expected_rates_say(sender: str) -> None:
     """Two hosts that always do the same, in every pair of behaviours, with and without DANE and MTA-STS."""
-    behaviours = {
+    behaviours: dict[str, dict[str, Any]] = {
         "stage=unreachable": {"unreachable_rate": 1.0},
         "stage=greeting-5xx": {"greeting_5xx_rate": 1.0},
         "stage=not-offered": {"not_offered_rate": 1.0},
