@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sim.policy.profile import Profile
     from sim.studies.explain import Ruling
     from sim.terms import Setting, Term
+    from sim.world.population import Population
 
 #: Attempts of the retry table that are printed from its beginning, and from its end.
 _HEAD, _TAIL = 8, 3
@@ -136,32 +137,30 @@ def _domain(file: ScenarioFile, domain: str, key: str | None, wanted: str | None
         )
         return
     say(wrapped(_ruled(ruled, policy_file(scenario.policy))))
-    told = _asked(sender, in_force, setting, chosen=wanted is not None)
-    if told:
+    if told := _asked(sender, in_force, setting, chosen=wanted is not None):
         say(wrapped(told))
     say()
-    if hosts.empty:
-        say(
-            wrapped(
-                f"{domain} is none of the destinations of {scenario.population.name}: what its hosts show is not "
-                f"known.{guess}"
-            )
-        )
-    else:
-        rows = rows_of(hosts)
-        say(table(rows, _HOSTS))
-        say()
-        say_next(rows)
-        say(
-            wrapped(
-                f"Drawn from the figures of {scenario.population.name}, seed {scenario.population.seed}: not looked up."
-            )
-        )
+    _say_hosts(rows_of(hosts), domain, scenario.population, sender, guess)
     say()
     _say_retries(rows_of(retries), ruled, sender)
     for text in (concluded, *caveats):
         if text:
             say(wrapped(text))
+
+
+def _say_hosts(rows: list[dict[str, Any]], domain: str, population: Population, sender: Profile, guess: str) -> None:
+    from sim.policy.sheets import aged_words
+
+    if not rows:
+        unknown = f"{domain} is none of the destinations of {population.name}: what its hosts show is not known."
+        say(wrapped(f"{unknown}{guess}"))
+        return
+    say(table(rows, _HOSTS))
+    say()
+    say_next(rows)
+    if told := aged_words(sender):
+        say(wrapped(f"{told} These rows are of a young one."))
+    say(wrapped(f"Drawn from the figures of {population.name}, seed {population.seed}: not looked up."))
 
 
 def _ruled(ruled: Ruling, file: str | None) -> str:

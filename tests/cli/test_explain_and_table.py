@@ -123,6 +123,7 @@ def test_a_domain_is_told_for_another_sender() -> None:
     assert "what Postfix would do with encrypt, its setting nearest to Required." in text
     assert "bounce: time in queue" in text
     assert "Postfix's own queue, as shipped." in text
+    assert "These rows are of a young one." in text
     told = document(*asked)
     assert (told["sender"], told["tls_in_force"], told["setting"]) == ("postfix", "Required", "encrypt")
     assert [row["after_s"] for row in told["retries"]][:4] == [0, 300, 600, 1_200]
