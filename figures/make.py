@@ -13,15 +13,18 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sim
 from sim.files import write_text
-from sim.policy.profiles import esa
+from sim.policy.profiles import SENDERS, esa, profile
 from sim.results import charts
 from sim.results.findings import caption, percent
+from sim.studies import senders
 from sim.terms import Fate, Seen, Setting
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 FIGURES = Path(__file__).resolve().parent
 README = FIGURES.parent / "README.md"
+SENDER_PAGES = FIGURES.parent / "docs" / "senders"
 KEPT = ("modes.png", "modes.csv")
 BEGIN, END = "<!-- modes:begin -->", "<!-- modes:end -->"
 
@@ -120,20 +124,47 @@ def stripped_queue() -> Figure:
     return charts.queue(timeline, events, title=title, caption=note)
 
 
+def sender_pages() -> dict[str, str]:
+    """Return the pages of ``docs/senders`` by their names: one a sender, and the index."""
+    pages = {f"{key}.md": senders.page(profile(key), f"../../figures/senders/{key}.png") for key in SENDERS}
+    return pages | {"README.md": senders.index("../../figures/retry-clocks.png")}
+
+
 #: Pictures that the program's own functions draw.
 DRAWN = {"decision-matrix.png": decision_matrix, "queue-required-stripped.png": stripped_queue}
+#: The same of the senders, in few colours.
+DRAWN_FLAT: dict[str, Callable[[], Figure]] = {
+    "retry-clocks.png": senders.clocks_picture,
+    **{f"senders/{key}.png": partial(senders.picture, profile(key)) for key in SENDERS},
+}
+
+
+def make_senders() -> None:
+    """Write the pages and pictures of the senders."""
+    for name, text in sender_pages().items():
+        write_text(SENDER_PAGES / name, text)
+    for name, draw in DRAWN_FLAT.items():
+        charts.save(draw(), FIGURES / name, colours=senders.COLOURS)
 
 
 def main() -> None:
-    """Run the main job, keep its picture and table here, put its numbers into the README, draw the other pictures."""
+    """Run the main job, keep its picture and table here, put its numbers into the README, draw and write the rest.
+
+    ``python figures/make.py senders`` makes what is of the senders alone.
+    """
+    if sys.argv[1:] == ["senders"]:
+        make_senders()
+        return
     with tempfile.TemporaryDirectory() as folder:
         run_modes(Path(folder))
         for name in KEPT:
             shutil.copyfile(Path(folder) / name, FIGURES / name)
     for name, draw in DRAWN.items():
         charts.save(draw(), FIGURES / name)
+    make_senders()
     write_text(README, with_block(README.read_text(encoding="utf-8"), block(FIGURES / "modes.csv")))
-    print("made: " + ", ".join(f"figures/{name}" for name in (*KEPT, *DRAWN)) + ", and the numbers of README.md")
+    made = ", ".join(f"figures/{name}" for name in (*KEPT, *DRAWN, *DRAWN_FLAT))
+    print(f"made: {made}, docs/senders, and the numbers of README.md")
 
 
 if __name__ == "__main__":

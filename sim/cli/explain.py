@@ -1,4 +1,4 @@
-"""``tlssim explain``: why the gateway does what it does with a destination, or with what a connection shows."""
+"""``tlssim explain``: why a sender does what it does with a destination, or with what connections show."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.caveats import verify_caveats
+from sim.cli.explain_evidence import Question, explain_connection, explain_hosts_of_a_pass
+from sim.cli.explain_words import say_next
 from sim.cli.modes import policy_file
 from sim.cli.options import (
     json_option,
-    minimum_tls_of,
     policy_option,
     population_options,
     profiles_option,
@@ -22,18 +23,13 @@ from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
     from sim.formats.scenario_file import ScenarioFile
-    from sim.studies.explain import Evidence, Ruling
-    from sim.terms import Setting
+    from sim.policy.profile import Profile
+    from sim.studies.explain import Ruling
+    from sim.terms import Setting, Term
+    from sim.world.population import Population
 
 #: Attempts of the retry table that are printed from its beginning, and from its end.
 _HEAD, _TAIL = 8, 3
-_DECISIONS = (
-    Column("setting", "TLS setting"),
-    Column("seen", "it shows"),
-    Column("outcome", "outcome"),
-    Column("reason", "reason"),
-    Column("open", "open"),
-)
 _HOSTS = (
     Column("mx_host", "MX host, in order"),
     Column("seen", "it may show"),
@@ -50,9 +46,14 @@ _RETRIES = (Column("name", ""), Column("after", "after"), Column("wait", "waited
 @click.option(
     "--evidence",
     metavar="TEXT",
-    help="What one connection shows, in place of a domain: 'stage=tls chain=expired names=san-mx'.",
+    multiple=True,
+    help="What one connection shows, in place of a domain: 'stage=tls chain=expired names=san-mx'. Given again: the "
+    "next MX host of the same pass.",
 )
-@click.option("--setting", metavar="SETTING", help="One TLS setting alone: required_verify, ...")
+@click.option("--sender", metavar="KEY", help="Whose tables: esa, postfix, ...; beside --evidence all.  [default: esa]")
+@click.option("--setting", metavar="SETTING", help="One TLS setting alone: required_verify, dane-only, ...")
+@click.option("--switch", "switches", metavar="NAME=VALUE", multiple=True, help="A switch of the sender: mta_sts=true.")
+@click.option("--dane-option", metavar="HOW", help="How the sender uses DANE: none, opportunistic, mandatory.")
 @click.option("--minimum-tls", metavar="VERSION", help="Lowest TLS version the sender accepts, beside --evidence.")
 @population_options
 @policy_option
@@ -62,99 +63,59 @@ _RETRIES = (Column("name", ""), Column("after", "after"), Column("wait", "waited
 def explain_command(
     what: str | None,
     scenario: str | None,
-    evidence: str | None,
+    evidence: tuple[str, ...],
+    sender: str | None,
     setting: str | None,
+    switches: tuple[str, ...],
+    dane_option: str | None,
     minimum_tls: str | None,
     as_json: bool,
     **world: Any,
 ) -> None:
-    """Explain what happens to the mail of a destination, or what each setting makes of what a connection shows.
+    """Explain what happens to the mail of a destination, or what each setting makes of what connections show.
 
     For a domain: the line of the policy that rules it, what its MX hosts may show, what follows, and the retries with
-    their times until the bounce. Evidence has the parts stage, tls_version, chain and names.
+    their times until the bounce. Evidence has the parts stage, tls_version, chain, names, dane, mta_sts, mx_listed,
+    age_s and attempt (docs/explain.md).
 
     \b
       tlssim explain agency-333.gov.example data/examples/scenario.toml
       tlssim explain --evidence 'stage=tls chain=expired names=san-mx'
+      tlssim explain --evidence 'stage=handshake-failed age_s=400' --sender postfix
+      tlssim explain --evidence stage=refused-5xx --evidence 'stage=tls names=san-mx' --sender all --setting required
     """  # noqa: D301
-    if (what is None) == (evidence is None):
+    if (what is None) == (not evidence):
         raise ScenarioError(f"say a DOMAIN or --evidence{'' if what is None else ', not both'}")
-    wanted = None if setting is None else _setting(setting)
-    if evidence is not None:
-        _evidence(evidence, wanted, minimum_tls, as_json=as_json)
+    if evidence:
+        question = Question.of(sender, setting, switches, dane_option, minimum_tls)
+        answer = explain_connection if len(evidence) == 1 else explain_hosts_of_a_pass
+        answer(evidence, question, as_json=as_json)
         return
-    if minimum_tls is not None:
-        raise ScenarioError(
-            complaint("--minimum-tls", minimum_tls, "only beside --evidence; else say it in a scenario")
-        )
+    given = {"--minimum-tls": minimum_tls, "--dane-option": dane_option, "--switch": " ".join(switches) or None}
+    for name, value in given.items():
+        if value is not None:
+            raise ScenarioError(complaint(name, value, "only beside --evidence; else say it in a scenario"))
     assert what is not None
-    _domain(scenario_of(scenario, **world), what, wanted, as_json=as_json)
+    if sender == "all":
+        raise ScenarioError(complaint("--sender", sender, "one sender, beside a domain"))
+    _domain(scenario_of(scenario, **world), what, sender, setting, as_json=as_json)
 
 
-def _setting(spelling: str) -> Setting:
-    from sim.policy.spellings import setting_of
-
-    found = setting_of("--setting", spelling)
-    if found is None:
-        raise ScenarioError(complaint("--setting", spelling, "a setting of its own, such as required"))
-    return found
-
-
-def _evidence(text: str, wanted: Setting | None, minimum_tls: str | None, *, as_json: bool) -> None:
-    from sim.scenario import MINIMUM_TLS_SINCE_2020
-    from sim.studies.explain import Evidence, explain_evidence
-    from sim.terms import Setting
-
-    shown = Evidence.parse(text)
-    lowest = MINIMUM_TLS_SINCE_2020 if minimum_tls is None else minimum_tls_of(minimum_tls)
-    frame = explain_evidence(shown, tuple(Setting) if wanted is None else (wanted,), minimum_tls=lowest)
-    if as_json:
-        say_json({"command": "explain", "evidence": shown.text(), "decisions": frame})
-        return
-    rows = rows_of(frame)
-    say(wrapped(f"One connection that shows {shown.text()}:"))
-    say()
-    say(table([{**row, "open": "" if row["settled"] else row["switches"] or "?"} for row in rows], _DECISIONS))
-    say()
-    _say_next(rows)
-    _say_sources(shown, rows)
-
-
-def _say_next(rows: list[dict[str, Any]]) -> None:
-    told: dict[str, str] = {}
-    for row in rows:
-        told.setdefault(row["outcome"], row["next"])
-    for outcome, text in told.items():
-        say(wrapped(f"{outcome}: {text}."))
-
-
-def _say_sources(shown: Evidence, rows: list[dict[str, Any]]) -> None:
-    from sim.terms import Stage
-
-    if shown.stage == Stage.TLS:
-        rules = {row["name_rule"]: row["name_rule_holds"] for row in rows if row["name_rule"] != "none"}
-        for rule, holds in rules.items():
-            say(wrapped(f"The name rule of {rule} {'holds' if holds else 'does not hold'}."))
-    say(wrapped(f"Source: {rows[0]['source']}."))
-    for name in sorted({name for row in rows for name in row["switches"].split()}):
-        page = f"docs/decisions/{name.replace('_', '-')}.md"
-        say(wrapped(f"open, {name}: no source settles it; the choice and its switch: {page}."))
-    if any(not row["settled"] and not row["switches"] for row in rows):
-        say(wrapped("open, ?: no source settles it: docs/decisions/unsettled-cells.md."))
-
-
-def _domain(file: ScenarioFile, domain: str, wanted: Setting | None, *, as_json: bool) -> None:
-    from sim.studies.explain import conclusion, explain_hosts, nearest_domain, retry_table, ruling
+def _domain(file: ScenarioFile, domain: str, key: str | None, wanted: str | None, *, as_json: bool) -> None:
+    from sim.delivery.analytic import sender_of
+    from sim.policy.spellings import sender_setting
+    from sim.studies.explain import conclusion, explain_hosts, nearest_domain, retries_of, ruling
 
     scenario = file.scenario
+    sender = sender_of(scenario, key)
     ruled = ruling(scenario, domain)
     in_force = ruled.entry.tls
     assert in_force is not None
-    setting = in_force if wanted is None else wanted
-    hosts = explain_hosts(scenario, domain, setting)
-    retries = retry_table(ruled.profile, scenario.policy.host_retry)
+    setting = sender.nearest[in_force] if wanted is None else sender_setting("--setting", wanted, sender)
+    hosts = explain_hosts(scenario, domain, setting, sender=key)
+    retries = retries_of(scenario, domain, key)
     known = not hosts.empty
-    concluded = conclusion(scenario, domain, setting) if known else None
+    concluded = conclusion(scenario, domain, setting, sender=key) if known else None
     guess = "" if known else nearest_domain(scenario, domain)
     caveats = verify_caveats(scenario.population, [setting.label]) if known else []
     if as_json:
@@ -162,43 +123,44 @@ def _domain(file: ScenarioFile, domain: str, wanted: Setting | None, *, as_json:
             {
                 "command": "explain",
                 "domain": domain,
+                "sender": sender.key,
                 "policy": {"file": policy_file(scenario.policy), "entry": ruled.entry.domain, "line": ruled.entry.line},
                 "tls_in_force": in_force.label,
                 "setting": setting.label,
-                "bounce_profile": ruled.profile.name,
+                "bounce_profile": ruled.profile.name if sender.queueing is None else None,
                 "hosts": hosts,
                 "retries": retries,
                 "conclusion": concluded,
                 "notes": [*([guess.strip()] if guess else []), *caveats],
+                "source": sender.source,
             }
         )
         return
     say(wrapped(_ruled(ruled, policy_file(scenario.policy))))
-    if wanted is not None and wanted != in_force:
-        say(wrapped(f"What follows is what {wanted.label} would do."))
+    if told := _asked(sender, in_force, setting, chosen=wanted is not None):
+        say(wrapped(told))
     say()
-    if hosts.empty:
-        say(
-            wrapped(
-                f"{domain} is none of the destinations of {scenario.population.name}: what its hosts show is not "
-                f"known.{guess}"
-            )
-        )
-    else:
-        rows = rows_of(hosts)
-        say(table(rows, _HOSTS))
-        say()
-        _say_next(rows)
-        say(
-            wrapped(
-                f"Drawn from the figures of {scenario.population.name}, seed {scenario.population.seed}: not looked up."
-            )
-        )
+    _say_hosts(rows_of(hosts), domain, scenario.population, sender, guess)
     say()
-    _say_retries(rows_of(retries), ruled)
+    _say_retries(rows_of(retries), ruled, sender)
     for text in (concluded, *caveats):
         if text:
             say(wrapped(text))
+
+
+def _say_hosts(rows: list[dict[str, Any]], domain: str, population: Population, sender: Profile, guess: str) -> None:
+    from sim.policy.sheets import aged_words
+
+    if not rows:
+        unknown = f"{domain} is none of the destinations of {population.name}: what its hosts show is not known."
+        say(wrapped(f"{unknown}{guess}"))
+        return
+    say(table(rows, _HOSTS))
+    say()
+    say_next(rows)
+    if told := aged_words(sender):
+        say(wrapped(f"{told} These rows are of a young one."))
+    say(wrapped(f"Drawn from the figures of {population.name}, seed {population.seed}: not looked up."))
 
 
 def _ruled(ruled: Ruling, file: str | None) -> str:
@@ -217,7 +179,18 @@ def _ruled(ruled: Ruling, file: str | None) -> str:
     return f"{text}: TLS {setting.label}{inherited}; {limits}; bounce profile {ruled.profile.name}."
 
 
-def _say_retries(rows: list[dict[str, Any]], ruled: Ruling) -> None:
+def _asked(sender: Profile, in_force: Setting, setting: Term, *, chosen: bool) -> str:
+    """Say whose setting what follows is of, where it is not the one in force."""
+    if sender.settings is type(in_force):
+        return f"What follows is what {setting.label} would do." if setting != in_force else ""
+    if chosen and setting != sender.nearest[in_force]:
+        return f"What follows is what {sender.title} would do with {setting.label}."
+    return (
+        f"What follows is what {sender.title} would do with {setting.label}, its setting nearest to {in_force.label}."
+    )
+
+
+def _say_retries(rows: list[dict[str, Any]], ruled: Ruling, sender: Profile) -> None:
     from sim.results.findings import duration
     from sim.studies.explain import clock
 
@@ -235,6 +208,9 @@ def _say_retries(rows: list[dict[str, Any]], ruled: Ruling) -> None:
     say()
     say(table(shown, _RETRIES))
     say()
+    if sender.queueing is not None:
+        say(wrapped(f"{sender.title}'s own queue, as shipped. Source: {sender.queueing.source}."))
+        return
     say(
         wrapped(
             f"Failed passes run the destination's own timer; a 4yz answer runs the message's, by {ruled.profile.name}. "

@@ -5,8 +5,9 @@ that is alone; queues and limits only the simulation follows.
 
 Assumptions: hosts fail independently of each other; an outage is met with the share of time a host is down;
 the reconnection in clear meets the same host, which is up, afresh; a domain whose equal preferences need more than
-5,040 orders to share exactly is averaged over so many. Where they hold, simulated first passes
-agree with these numbers (``tests/delivery/test_expected.py``).
+5,040 orders to share exactly is averaged over so many; the message's age is one for the whole pass; TLSA records match
+by the state of their route, whichever back end answers; no digest is on a list of fingerprints. Where they hold,
+simulated first passes agree with these numbers (``tests/delivery/test_expected.py``).
 """
 
 from __future__ import annotations
@@ -17,20 +18,24 @@ from math import lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.delivery.arrays import RATE_COLUMNS, names_on_routes, pool_members, row_starts
-from sim.policy.decide import Tables
+from sim.delivery.arrays import RATE_COLUMNS, dane_options, names_on_routes, pool_members, row_starts, whole
+from sim.policy.decide import REPLACES_CHAIN, Tables
 from sim.policy.identity import rule_holds
-from sim.policy.profiles import esa
+from sim.policy.profile import Profile
+from sim.policy.profiles import profile
 from sim.scenario import Scenario
-from sim.terms import Demand, Dns, NameRule, Outcome, Seen, Setting, Stage
+from sim.terms import Chain, Demand, Dns, NameRule, Outcome, Seen, Stage, Term, TlsVersion
 
 Float = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
 #: What a pass can come to: columns of :func:`pass_probabilities` and of `sim.expected`.
 ENDS = ("in_clear", "encrypted", "verified", "bounced", "deferred")
+#: What one connection can come to: mail flows, or all of it bounces, or no other host is tried, or the next one is, and
+#: if there is none the mail waits, or bounces.
+STEPS = (*ENDS, "next_host", "bounced_if_last")
 _BOUNCED, _DEFERRED = 3, 4
-#: Outcomes that end a pass, in the order of `ENDS`, then the two that go on to the next host.
+#: The outcomes of `STEPS`.
 _STEPS = [
     int(step)
     for step in (
@@ -42,43 +47,134 @@ _AFTER = len(ENDS)
 _MOST_TURNS = 5_040
 
 
+def tables_of(scenario: Scenario, sender: str | None = None) -> Tables:
+    """Return the tables of the scenario's sender, under its switches, or of another one as it is shipped."""
+    return scenario.tables if sender in (None, scenario.sender) else profile(str(sender)).tables()
+
+
+def sender_of(scenario: Scenario, sender: str | None = None) -> Profile:
+    """Return the profile of the scenario's sender, or of another one."""
+    return profile(scenario.sender if sender is None else sender)
+
+
+def settings_of(scenario: Scenario, settings: Sequence[Term] | None, sender: str | None = None) -> tuple[Term, ...]:
+    """Return the settings asked for; all of the sender's where none are given."""
+    return tuple(sender_of(scenario, sender).settings) if settings is None else tuple(settings)
+
+
+def lowest_tls_of(scenario: Scenario, sender: str | None = None) -> TlsVersion:
+    """Return the lowest TLS version in force: the scenario's own, else the sender's as shipped, else by the era."""
+    shipped = sender_of(scenario, sender).minimum_tls
+    own = sender in (None, scenario.sender)
+    return scenario.lowest_tls if own or scenario.minimum_tls is not None or shipped is None else shipped
+
+
 def pass_probabilities(
-    scenario: Scenario, settings: Sequence[Setting] = tuple(Setting), *, outages: bool = True
+    scenario: Scenario,
+    settings: Sequence[Term] | None = None,
+    *,
+    outages: bool = True,
+    aged: bool = False,
+    sender: str | None = None,
 ) -> Float:
     """Return the probabilities of each end of a pass, shape (settings, domains, ENDS).
 
     Parameters
     ----------
-    scenario, settings : as for `sim.expected`.
+    scenario, settings, sender : as for `sim.expected`.
     outages : whether hosts are down their share of the time, or up.
+    aged : whether the message counts as aged, where the sender has such a rule.
     """
-    tables = esa.tables(scenario.switches)
+    asked = settings_of(scenario, settings, sender)
+    tables = tables_of(scenario, sender)
     routes = scenario.population.routes
     domain, preference = routes["domain"].to_numpy(), routes["preference"].to_numpy()
-    evidence = _Evidence(scenario, tables)
-    down = scenario.population.hosts["outage_share"].to_numpy(dtype=np.float64)[routes["host"].to_numpy()]
-    down = down if outages else np.zeros_like(down)
-    seen = {rule: evidence.seen(rule, tables) for rule in {tables.plain(s)[1] for s in settings}}
-    on_route = np.empty((len(settings), len(_STEPS), len(domain)))
-    for row, s in zip(on_route, settings, strict=True):
-        demand, rule = tables.plain(s)
-        _route_steps(row, seen[rule], down, demand, tables)
-    end = np.zeros((len(settings), len(ENDS), len(scenario.population.domains)))
+    on_route = route_steps(scenario, asked, outages=outages, aged=aged, sender=sender)
+    end = np.zeros((len(asked), len(ENDS), len(scenario.population.domains)))
     for rows, orders in _route_orders(domain, preference, end.shape[2]):
         end[:, :, rows] = sum(_over_hosts(on_route, order) for order in orders) / len(orders)
-    return np.moveaxis(_with_dns(scenario, end, tables, settings), 2, 1)
+    return np.moveaxis(_with_dns(scenario, end, tables, asked), 2, 1)
 
 
-def host_evidence(scenario: Scenario, rule: NameRule) -> Float:
-    """Return what each host may show on each route while it is up: P(Seen | route), shape (routes, Seen)."""
-    tables = esa.tables(scenario.switches)
-    return np.ascontiguousarray(_Evidence(scenario, tables).seen(rule, tables).T)
+def route_steps(
+    scenario: Scenario,
+    settings: Sequence[Term],
+    *,
+    outages: bool = True,
+    aged: bool = False,
+    sender: str | None = None,
+) -> Float:
+    """Return what one connection on each route comes to, shape (settings, STEPS, routes); as `pass_probabilities`."""
+    tables = tables_of(scenario, sender)
+    routes = scenario.population.routes
+    evidence = _Evidence(scenario, tables, lowest_tls_of(scenario, sender))
+    down = scenario.population.hosts["outage_share"].to_numpy(dtype=np.float64)[routes["host"].to_numpy()]
+    down = down if outages else np.zeros_like(down)
+    cases = _Cases(scenario, tables, sender)
+    on_route = np.empty((len(settings), len(_STEPS), len(routes)))
+    for row, setting in zip(on_route, settings, strict=True):
+        for demand, rule, where in cases.asked(setting):
+            seen = evidence.seen(rule, tables)
+            if where is None:
+                _route_steps(row, seen, down, demand, tables, int(aged))
+                continue
+            part = np.empty((len(_STEPS), int(where.sum())))
+            _route_steps(part, seen[:, where], down[where], demand, tables, int(aged))
+            row[:, where] = part
+    return on_route
+
+
+def host_evidence(
+    scenario: Scenario, setting: Term, *, sender: str | None = None
+) -> tuple[Float, NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return what each host may show on each route while it is up, and what the setting asks there.
+
+    Returns
+    -------
+    seen, demand, rule
+        P(Seen | route), shape (routes, Seen); codes of `Demand` and `NameRule`, shape (routes,).
+    """
+    tables = tables_of(scenario, sender)
+    evidence = _Evidence(scenario, tables, lowest_tls_of(scenario, sender))
+    routes = len(scenario.population.routes)
+    seen = np.empty((routes, len(Seen)))
+    demands, rules = np.empty(routes, dtype=np.uint8), np.empty(routes, dtype=np.uint8)
+    for demand, rule, where in _Cases(scenario, tables, sender).asked(setting):
+        place = slice(None) if where is None else where
+        seen[place], demands[place], rules[place] = evidence.seen(rule, tables).T[place], demand, rule
+    return seen, demands, rules
+
+
+class _Cases:
+    """What each setting asks on each route, by what receivers publish."""
+
+    def __init__(self, scenario: Scenario, tables: Tables, sender: str | None) -> None:
+        population = scenario.population
+        routes, domains = population.routes, population.domains
+        self.tables = tables
+        self.option = np.full(len(routes), int(sender_of(scenario, sender).dane_option))
+        if sender in (None, scenario.sender):
+            self.option = dane_options(scenario, scenario.policy)[routes["domain"].to_numpy()]
+        self.dane, self.listed = routes["dane"].to_numpy(), whole(routes["sts_listed"])
+        self.mta_sts = domains["mta_sts"].to_numpy()[routes["domain"].to_numpy()]
+
+    def asked(self, setting: Term) -> Iterator[tuple[Demand, NameRule, NDArray[np.bool_] | None]]:
+        """Yield each demand and rule with the routes it is made on; None = all of them."""
+        demand, rule = self.tables.demand[setting], self.tables.rule[setting]
+        both = demand.astype(np.int64) * len(NameRule) + rule
+        if (both == both.flat[0]).all():
+            yield Demand(int(demand.flat[0])), NameRule(int(rule.flat[0])), None
+            return
+        found = both[self.option, self.dane, self.mta_sts, self.listed]
+        for code in np.unique(found).tolist():
+            where = None if (found == code).all() else found == code
+            yield Demand(code // len(NameRule)), NameRule(code % len(NameRule)), where
 
 
 class _Evidence:
     """P(stage) per (route, backend) while the host is up, and what a completed handshake shows under each rule."""
 
-    def __init__(self, scenario: Scenario, tables: Tables) -> None:
+    def __init__(self, scenario: Scenario, tables: Tables, lowest_tls: TlsVersion) -> None:
         population = scenario.population
         backends = population.backends
         start = row_starts(backends["host"].to_numpy(), len(population.hosts))
@@ -89,7 +185,7 @@ class _Evidence:
         stage[:, Stage.TLS] = 1 - rates.sum(axis=1)
         weight = backends["weight"].to_numpy(dtype=np.float64)
         stage *= (weight / np.add.reduceat(weight, start[:-1])[backends["host"].to_numpy()])[:, None]
-        low = backends["tls_version"].to_numpy() < scenario.lowest_tls
+        low = backends["tls_version"].to_numpy() < lowest_tls
         stage[low, Stage.HANDSHAKE_FAILED] += stage[low, Stage.LOST_IN_TLS] + stage[low, Stage.TLS]
         stage[low, Stage.LOST_IN_TLS :] = 0.0
         before_tls = np.eye(len(Seen))[:, tables.seen[: int(Stage.TLS), 1, 0, 0]] @ stage[:, : int(Stage.TLS)].T
@@ -102,30 +198,42 @@ class _Evidence:
             pool[beyond, stripped] = 0.0
             self.tls[stripped] = 0.0
         self.before_tls = pool if len(first) == pool.shape[1] else np.add.reduceat(pool, first, axis=1)
-        self.version_ok = (backends["tls_version"].to_numpy() >= scenario.lowest_tls)[self.backend].astype(int)
+        self.version_ok = (backends["tls_version"].to_numpy() >= lowest_tls)[self.backend].astype(int)
         self.chain = backends["chain"].to_numpy()[self.backend]
         self.names = names_on_routes(population, self.route, self.backend)
+        self.population = population
+        self.known: dict[NameRule, Float] = {}
 
     def seen(self, rule: NameRule, tables: Tables) -> Float:
         """Return P(Seen | route, host up), shape (Seen, routes)."""
-        holds = rule_holds(rule, **self.names).astype(int)
-        seen_tls = tables.seen[int(Stage.TLS), self.version_ok, self.chain, holds].astype(np.int64)
-        cell = seen_tls * self.before_tls.shape[1] + self.route
-        tls = np.bincount(cell, weights=self.tls, minlength=self.before_tls.size)
-        return np.asarray(self.before_tls + tls.reshape(self.before_tls.shape))
+        if rule not in self.known:
+            if rule == NameRule.NEXTHOP_OR_BELOW:
+                self.names = names_on_routes(self.population, self.route, self.backend, below_domain=True)
+            holds = rule_holds(rule, **self.names).astype(int)
+            chain = Chain.TRUSTED if rule in REPLACES_CHAIN else self.chain
+            seen_tls = tables.seen[int(Stage.TLS), self.version_ok, chain, holds].astype(np.int64)
+            cell = seen_tls * self.before_tls.shape[1] + self.route
+            tls = np.bincount(cell, weights=self.tls, minlength=self.before_tls.size)
+            self.known[rule] = np.asarray(self.before_tls + tls.reshape(self.before_tls.shape))
+        return self.known[rule]
 
 
-def _route_steps(out: Float, up: Float, down: Float, demand: int, tables: Tables) -> None:
+def _route_steps(out: Float, up: Float, down: Float, demand: Demand, tables: Tables, aged: int) -> None:
     """Write P(step | route), shape (steps, routes), with reconnections in clear carried through."""
     outcome = np.zeros((len(Outcome), up.shape[1]))
     for seen in Seen:
-        outcome[tables.outcome[demand, seen, 0]] += up[seen]
+        outcome[tables.outcome[demand, seen, aged]] += up[seen]
     again = outcome[Outcome.RECONNECT_CLEAR]
     if again.any():
+        # Of a sender that never demands clear text the tables have no such column; before STARTTLS all are alike.
+        column = Demand.CLEAR if Demand.CLEAR in tables.demands else demand
         for seen in Seen:
-            outcome[tables.outcome[int(Demand.CLEAR), seen, 0]] += again * up[seen]
+            then = tables.outcome[column, seen, aged]
+            listed = column == Demand.CLEAR or seen < Seen.NOT_OFFERED
+            outcome[then if listed else Outcome.DELIVER_CLEAR] += again * up[seen]
     outcome *= 1 - down
-    outcome[tables.outcome[demand, Seen.UNREACHABLE, 0]] += down
+    outcome[tables.outcome[demand, Seen.UNREACHABLE, aged]] += down
+    outcome[Outcome.BOUNCE_ALL] += outcome[Outcome.BOUNCE_NOW]
     out[...] = outcome[_STEPS]
 
 
@@ -172,15 +280,20 @@ def _over_hosts(on_route: Float, order: Int64) -> Float:
     return end
 
 
-def _with_dns(scenario: Scenario, end: Float, tables: Tables, settings: Sequence[Setting]) -> Float:
-    """Put the look-up before the hosts: a temporary failure defers, NXDOMAIN and null MX bounce."""
+def _with_dns(scenario: Scenario, end: Float, tables: Tables, settings: Sequence[Term]) -> Float:
+    """Put the look-up before the hosts: a temporary failure, NXDOMAIN and null MX end the pass as the tables say."""
     domains = scenario.population.domains
     temporary = domains["dns_temporary_rate"].to_numpy(dtype=np.float64)
     end *= 1 - temporary
     gone = domains["dns"].to_numpy() != Dns.OK
     end[:, :, gone] = 0.0
     for i, setting in enumerate(settings):
-        permanent = int(tables.outcome[tables.plain(setting)[0], Seen.DNS_PERMANENT, 0])
-        end[i, _BOUNCED if permanent == Outcome.BOUNCE_ALL else _DEFERRED, gone] = 1 - temporary[gone]
-    end[:, _DEFERRED] += temporary
+        demand = tables.plain(setting)[0]
+        end[i, _unsent(tables, demand, Seen.DNS_PERMANENT), gone] = 1 - temporary[gone]
+        end[i, _unsent(tables, demand, Seen.DNS_TEMPORARY)] += temporary
     return end
+
+
+def _unsent(tables: Tables, demand: Demand, seen: Seen) -> int:
+    bounces = tables.outcome[demand, seen, 0] in (Outcome.BOUNCE_ALL, Outcome.BOUNCE_NOW, Outcome.BOUNCE_MESSAGE)
+    return _BOUNCED if bounces else _DEFERRED

@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sim.errors import PolicyError, complaint
+from sim.policy.destinations import DestinationControls
+from sim.scenario import Scenario
+from sim.terms import Dane, DaneOption
 from sim.world.population import Population
 
 Int64 = NDArray[np.int64]
@@ -41,11 +45,44 @@ def pool_members(population: Population, backend_start: Int64) -> tuple[Int64, I
     return route, backend_start[host[route]] + np.arange(len(route)) - start[route], start
 
 
-def names_on_routes(population: Population, route: Int64, backend: Int64) -> dict[str, NDArray[np.bool_]]:
-    """Return the certificate's name columns of each (route, backend), as `sim.policy.identity` takes them."""
+def names_on_routes(
+    population: Population, route: Int64, backend: Int64, *, below_domain: bool = False
+) -> dict[str, NDArray[np.bool_]]:
+    """Return what rules look at for each (route, backend): the keyword arguments of `sim.policy.identity.rule_holds`.
+
+    The population knows no fingerprints, so none is listed. ``below_domain`` adds the one column that takes time.
+    """
     of_backend = ("san_present", "san_mx", "cn_mx", "san_ptr", "cn_ptr")
+    routes = population.routes
     names = {c: population.backends[c].to_numpy(bool)[backend] for c in of_backend}
-    return names | {c: population.routes[c].to_numpy(bool)[route] for c in ("san_domain", "cn_domain")}
+    names |= {c: routes[c].to_numpy(bool)[route] for c in ("san_domain", "cn_domain")}
+    names["tlsa_matches"] = routes["dane"].to_numpy()[route] == Dane.USABLE_MATCH
+    if below_domain:
+        hosts = population.hosts["host"].str.lower().to_numpy()[routes["host"].to_numpy()]
+        domains = population.domains["domain"].str.lower().to_numpy()[routes["domain"].to_numpy()]
+        below = [host.endswith(f".{domain}") for host, domain in zip(hosts, domains, strict=True)]
+        names["mx_below_domain"] = np.array(below, dtype=np.bool_)[route]
+    return names
+
+
+def dane_options(scenario: Scenario, policy: DestinationControls) -> Int64:
+    """Return how the sender uses DANE for each destination: the gateway as its entry says.
+
+    Raises
+    ------
+    PolicyError
+        When an entry says it in a word that nothing is known of.
+    """
+    names = scenario.population.domains["domain"].tolist()
+    if not scenario.is_gateway:
+        return np.full(len(names), int(scenario.profile.dane_option))
+    code = {option.label: int(option) for option in DaneOption}
+    found = []
+    for entry in (policy.resolved(i) for i in range(-1, len(policy.entries))):
+        if (word := entry.dane_option or DaneOption.NONE.label) not in code:
+            raise PolicyError(complaint(f"[{entry.domain}] dane_option", word, list(code)))
+        found.append(code[word])
+    return codes(found)[policy.match(names) + 1]
 
 
 def threshold(rate: Any) -> Int64:

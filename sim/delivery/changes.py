@@ -11,6 +11,7 @@ from sim.delivery.arrays import (
     US,
     Int64,
     codes,
+    dane_options,
     microseconds,
     names_on_routes,
     pool_members,
@@ -19,12 +20,12 @@ from sim.delivery.arrays import (
     whole,
 )
 from sim.delivery.rules import HOUR_TICKS, HOUR_US, MOST_TICKS
-from sim.errors import PolicyError, ScenarioError, WorkloadError, complaint
+from sim.errors import ScenarioError, WorkloadError
 from sim.policy.decide import REPLACES_CHAIN, Tables
 from sim.policy.destinations import DestinationControls
 from sim.policy.identity import rule_holds
 from sim.scenario import Scenario
-from sim.terms import Chain, Dane, DaneOption, MtaSts, NameRule, Setting, Stage
+from sim.terms import Chain, NameRule, Setting, Stage
 from sim.timeline import (
     Event,
     Phase,
@@ -75,34 +76,13 @@ def _cases(scenario: Scenario, phase: Phase, settings: Int64) -> tuple[Int64, ..
     """Return for each route what its demand depends on: setting, DANE option and state, MTA-STS mode, MX listed."""
     routes, domains = phase.population.routes, phase.population.domains
     domain = routes["domain"].to_numpy()
-    mta_sts = domains["mta_sts"].to_numpy() if "mta_sts" in domains else np.full(len(domains), MtaSts.NONE)
     return (
         settings[domain],
-        _dane_options(scenario, phase.policy)[domain],
-        whole(routes["dane"]) if "dane" in routes else np.full(len(routes), int(Dane.NONE)),
-        whole(mta_sts)[domain],
-        whole(routes["sts_listed"]) if "sts_listed" in routes else np.ones(len(routes), dtype=np.int64),
+        dane_options(scenario, phase.policy)[domain],
+        whole(routes["dane"]),
+        whole(domains["mta_sts"])[domain],
+        whole(routes["sts_listed"]),
     )
-
-
-def _dane_options(scenario: Scenario, policy: DestinationControls) -> Int64:
-    """Return how the sender uses DANE for each destination: the gateway as its entry says.
-
-    Raises
-    ------
-    PolicyError
-        When an entry says it in a word that nothing is known of.
-    """
-    names = scenario.population.domains["domain"].tolist()
-    if not scenario.is_gateway:
-        return np.full(len(names), int(scenario.profile.dane_option))
-    code = {option.label: int(option) for option in DaneOption}
-    found = []
-    for entry in (policy.resolved(i) for i in range(-1, len(policy.entries))):
-        if (word := entry.dane_option or DaneOption.NONE.label) not in code:
-            raise PolicyError(complaint(f"[{entry.domain}] dane_option", word, list(code)))
-        found.append(code[word])
-    return codes(found)[policy.match(names) + 1]
 
 
 def _stages(scenario: Scenario, phase: Phase) -> Int64:
@@ -121,13 +101,10 @@ def _seen_tls(
 
     The population knows no fingerprints, so none is listed.
     """
-    routes, backends = phase.population.routes, phase.population.backends
+    backends = phase.population.backends
     route, backend, _ = pool_members(phase.population, backend_start)
-    columns = names_on_routes(phase.population, route, backend)
-    if "dane" in routes:
-        columns["tlsa_matches"] = routes["dane"].to_numpy()[route] == Dane.USABLE_MATCH
-    if (rule_of_route == NameRule.NEXTHOP_OR_BELOW).any():
-        columns["mx_below_domain"] = _mx_below_domain(phase)[route]
+    below = bool((rule_of_route == NameRule.NEXTHOP_OR_BELOW).any())
+    columns = names_on_routes(phase.population, route, backend, below_domain=below)
     rule = rule_of_route[route]
     holds = np.zeros(len(route), dtype=bool)
     for name_rule in NameRule:
@@ -136,13 +113,6 @@ def _seen_tls(
     version_ok = backends["tls_version"].to_numpy()[backend] >= scenario.lowest_tls
     chain = np.where(np.isin(rule, REPLACES_CHAIN), int(Chain.TRUSTED), backends["chain"].to_numpy()[backend])
     return codes(tables.seen[int(Stage.TLS), version_ok.astype(int), chain, holds.astype(int)])
-
-
-def _mx_below_domain(phase: Phase) -> NDArray[np.bool_]:
-    routes = phase.population.routes
-    host = phase.population.hosts["host"].to_numpy()[routes["host"].to_numpy()]
-    domain = phase.population.domains["domain"].to_numpy()[routes["domain"].to_numpy()]
-    return np.array([h.endswith(f".{d}") for h, d in zip(host, domain, strict=True)], dtype=np.bool_)
 
 
 def planned_outages(scenario: Scenario) -> tuple[Int64, Int64]:

@@ -102,18 +102,34 @@ def house_style(draw: Callable[P, R]) -> Callable[P, R]:
     return drawn
 
 
-def render(figure: Figure, kind: str) -> bytes:
-    """Return a figure as ``png`` or ``svg``; the same figure gives the same bytes on the same matplotlib."""
+def render(figure: Figure, kind: str, *, colours: int | None = None) -> bytes:
+    """Return a figure as ``png`` or ``svg``; the same figure gives the same bytes on the same matplotlib.
+
+    Parameters
+    ----------
+    figure, kind : what, and as what.
+    colours : of a png, a palette of so many, which makes the file of flat areas several times smaller; None = all.
+    """
     buffer = io.BytesIO()
     title = figure.get_suptitle().replace("\n", " ")
     blank = {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
     with _house():
         FigureCanvasAgg(figure)
         figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata={**blank, "Title": title}, facecolor="white")
+    return buffer.getvalue() if colours is None or kind != "png" else _with_palette(buffer, colours, title)
+
+
+def _with_palette(picture: io.BytesIO, colours: int, title: str) -> bytes:
+    from PIL import Image, PngImagePlugin
+
+    buffer, told = io.BytesIO(), PngImagePlugin.PngInfo()
+    told.add_text("Title", title)
+    flat = Image.open(picture).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+    flat.save(buffer, format="png", optimize=True, pnginfo=told, dpi=(PNG_DPI, PNG_DPI))
     return buffer.getvalue()
 
 
-def save(figure: Figure, path: str | Path) -> Path:
+def save(figure: Figure, path: str | Path, *, colours: int | None = None) -> Path:
     """Write a figure as PNG or SVG, by the ending of `path`; whole or not at all, with repeatable bytes.
 
     Raises
@@ -124,7 +140,7 @@ def save(figure: Figure, path: str | Path) -> Path:
     kind = Path(path).suffix.lower().removeprefix(".")
     if kind not in ("png", "svg"):
         raise OutputError(complaint("chart file", str(path), "a name that ends in .png or .svg"))
-    return write_bytes(path, render(figure, kind))
+    return write_bytes(path, render(figure, kind, colours=colours))
 
 
 @lru_cache(maxsize=4096)

@@ -1,30 +1,46 @@
-"""Why the gateway does what it does: a decision with its rule and source, and what happens next and when."""
+"""Why a sender does what it does: a decision with its rule and source, and what happens next and when."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sim.delivery.analytic import host_evidence
+from sim.delivery.analytic import host_evidence, sender_of, tables_of
 from sim.errors import ScenarioError, complaint, did_you_mean
+from sim.policy.decide import NOT_USED
 from sim.policy.destinations import Entry, canonical_domain
-from sim.policy.identity import rule_holds
-from sim.policy.profiles import esa
+from sim.policy.profile import Queueing, Value
 from sim.policy.profiles.esa import Switches
 from sim.policy.retry import BounceProfile, HostRetry
-from sim.scenario import MINIMUM_TLS_SINCE_2020, Scenario
-from sim.terms import Chain, Demand, NameRule, Outcome, Reason, Seen, Setting, Stage, Term, TlsVersion
+from sim.policy.sheets import open_marks
+from sim.scenario import Scenario
+from sim.studies.evidence import NAMES, Evidence
+from sim.studies.passes import Asked, PassEnd, Step, explain_pass
+from sim.terms import DaneOption, Demand, Outcome, Reason, Seen, Term, TlsVersion
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-#: Names of a certificate that a rule may look at, as evidence spells them.
-NAMES: Final = ("san-domain", "cn-domain", "san-mx", "cn-mx", "san-ptr", "cn-ptr")
-_NO_NAME: Final = "none"
-_TERMS: Final[Mapping[str, type[Term]]] = {"stage": Stage, "tls_version": TlsVersion, "chain": Chain}
-#: A value of each part of evidence, as a fault shows it.
-_EXAMPLES: Final = {"stage": "tls", "tls_version": "TLSv1.2", "chain": "expired", "names": "san-mx"}
+__all__ = [
+    "NAMES",
+    "NEXT",
+    "Evidence",
+    "PassEnd",
+    "Ruling",
+    "Step",
+    "clock",
+    "conclusion",
+    "explain_evidence",
+    "explain_hosts",
+    "explain_pass",
+    "nearest_domain",
+    "queue_times",
+    "retries_of",
+    "retry_table",
+    "ruling",
+]
+
 #: What follows each outcome, for one message, on this connection to this host.
 NEXT: Final[Mapping[Outcome, str]] = {
     Outcome.DELIVER_CLEAR: "the message goes on this connection, in clear",
@@ -38,147 +54,65 @@ NEXT: Final[Mapping[Outcome, str]] = {
     Outcome.BOUNCE_NOW: "the message bounces at once; no other MX host is tried",
 }
 
-
 #: Ends of delivered mail, as `sim.expected` names them and a conclusion says them.
 _ENDS: Final = {
     "verified": "is delivered encrypted to a verified peer",
     "encrypted": "is delivered encrypted, not verified",
     "in_clear": "is delivered in clear",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What one connection to one MX host shows.
-
-    Attributes
-    ----------
-    stage : how far it got.
-    tls_version : of the peer, where TLS came up.
-    chain : state of the certificate chain, likewise.
-    names : which names of the certificate match: members of `NAMES`.
-
-    Examples
-    --------
-    >>> Evidence.parse("stage=tls chain=expired names=san-mx,cn-mx").chain.label
-    'expired'
-    """
-
-    stage: Stage = Stage.TLS
-    tls_version: TlsVersion = TlsVersion.TLS_1_3
-    chain: Chain = Chain.TRUSTED
-    names: frozenset[str] = frozenset()
-
-    @classmethod
-    def parse(cls, text: str) -> Evidence:
-        """Read evidence as people type it: ``stage=tls tls_version=TLSv1.2 chain=expired names=san-domain,cn-ptr``.
-
-        What is not said is a TLS 1.3 connection with a trusted chain and no matching name.
-
-        Raises
-        ------
-        ScenarioError
-            Naming the part that cannot be read, what is allowed and the nearest guess.
-        """
-        known = [f.name for f in fields(cls)]  # those of _EXAMPLES
-        given: dict[str, Any] = {}
-        for part in text.replace(";", " ").split():
-            name, equals, value = part.partition("=")
-            if not equals or name not in known:
-                raise ScenarioError(_unread(part, name, value))
-            if name in given:
-                raise ScenarioError(complaint("evidence", part, f"{name} once"))
-            given[name] = _names(value) if name == "names" else _term(name, value)
-        return cls(**given)
-
-    def text(self) -> str:
-        """Spell it as `parse` reads it, without what does not matter at its stage."""
-        parts = [f"stage={self.stage.label}"]
-        if self.stage >= Stage.LOST_IN_TLS:
-            parts.append(f"tls_version={self.tls_version.label}")
-        if self.stage == Stage.TLS:
-            parts += [f"chain={self.chain.label}", f"names={','.join(sorted(self.names)) or _NO_NAME}"]
-        return " ".join(parts)
-
-    def holds(self, rule: NameRule) -> bool:
-        """Tell whether a name rule holds for the certificate shown."""
-        flags = {name.replace("-", "_"): name in self.names for name in NAMES}
-        return bool(rule_holds(rule, san_present=any(n.startswith("san") for n in self.names), **flags))
-
-
-def _unread(part: str, name: str, value: str) -> str:
-    """Compose the complaint about a part that is none: a value that stands alone is told the name it belongs to."""
-    allowed = f"parts such as {', '.join(f'{key}={example}' for key, example in _EXAMPLES.items())}"
-    owned = {label.lower(): key for key, terms in _TERMS.items() for label in [member.label for member in terms]}
-    owned |= dict.fromkeys(NAMES, "names")
-    guess = did_you_mean(name, _EXAMPLES) if value else ""
-    if part.lower() in owned:
-        guess = f" Did you mean '{owned[part.lower()]}={part}'?"
-    return f"{complaint('evidence', part, allowed)}{'.' if guess else ''}{guess}"
-
-
-def _term(name: str, value: str) -> Term:
-    terms = _TERMS[name]
-    for member in terms:
-        if value.lower() in (member.label.lower(), member.key):
-            return member
-    raise ScenarioError(complaint(f"evidence {name}", value, [member.label for member in terms]))
-
-
-def _names(value: str) -> frozenset[str]:
-    found = frozenset(part.strip().lower().replace("_", "-") for part in value.split(",")) - {_NO_NAME, ""}
-    for name in sorted(found - set(NAMES)):
-        raise ScenarioError(complaint("evidence names", name, [*NAMES, _NO_NAME]))
-    return found
+_NOT_ASKED: Final = "(not asked)"
 
 
 def explain_evidence(
     evidence: Evidence,
-    settings: Sequence[Setting] = tuple(Setting),
+    settings: Sequence[Term] | None = None,
     *,
-    switches: Switches | None = None,
-    minimum_tls: TlsVersion = MINIMUM_TLS_SINCE_2020,
+    sender: str = "esa",
+    switches: Switches | Mapping[str, Value] | None = None,
+    minimum_tls: TlsVersion | None = None,
+    dane_option: DaneOption | None = None,
 ) -> DataFrame:
-    """Tell what each TLS setting makes of what one connection shows.
+    """Tell what each TLS setting of a sender makes of what one connection shows.
 
     Parameters
     ----------
     evidence : what it shows.
-    settings : which.
-    switches : readings of cells that no source settles.
-    minimum_tls : lowest version the sender accepts.
+    settings : which of the sender's; None = all.
+    sender : its key.
+    switches : its switches, by name; those not given are at their defaults.
+    minimum_tls : lowest version it accepts; None = as shipped, else 1.2.
+    dane_option : how it is told to use DANE; None = as shipped.
 
     Returns
     -------
     DataFrame
-        One row a setting: setting, demand, name_rule, name_rule_holds (of the certificate, where one was shown), seen,
-        outcome, reason, next, settled (False where no source settles the cell), switches (that change it), source.
+        One row a setting: sender, setting, demand, name_rule, name_rule_holds (of the certificate, where one was
+        shown), seen, outcome, reason, next, settled (False where no source settles the cell), switches (that change
+        it), aged (whether the message counts as aged), source.
     """
     import pandas as pd
 
-    tables = esa.tables(switches)
-    open_cells = {(seen, demand): names for seen, demand, names in esa.unsettled()}
-    version_ok = int(evidence.tls_version >= minimum_tls)
+    given = switches.values() if isinstance(switches, Switches) else switches
+    asked = Asked.of(sender, given, minimum_tls, dane_option)
     rows = []
-    for setting in settings:
-        demand, rule = tables.plain(setting)
-        holds = evidence.stage == Stage.TLS and evidence.holds(rule)
-        seen = Seen(int(tables.seen[evidence.stage, version_ok, evidence.chain, int(holds)]))
-        outcome = Outcome(int(tables.outcome[demand, seen, 0]))
-        marks = open_cells.get((seen, demand))
+    for setting in asked.sender.settings if settings is None else settings:
+        step = asked.step(setting, evidence)
+        marks = open_marks(asked.sender, asked.tables, step.seen, step.demand, aged=step.aged)
         rows.append(
             {
+                "sender": asked.sender.title,
                 "setting": setting.label,
-                "demand": demand.label,
-                "name_rule": rule.label,
-                "name_rule_holds": holds,
-                "seen": "(not asked)" if demand == Demand.CLEAR and seen >= Seen.NOT_OFFERED else seen.label,
-                "outcome": outcome.label,
-                "reason": Reason(int(tables.reason[demand, seen])).label,
-                "next": NEXT[outcome],
+                "demand": step.demand.label,
+                "name_rule": step.rule.label,
+                "name_rule_holds": step.holds,
+                "seen": step.seen.label if step.asked else _NOT_ASKED,
+                "outcome": step.outcome.label,
+                "reason": step.reason.label,
+                "next": NEXT[step.outcome],
                 "settled": marks is None,
                 "switches": " ".join(marks or ()),
-                "source": esa.SOURCE,
+                "aged": step.aged,
+                "source": asked.sender.source,
             }
         )
     return pd.DataFrame(rows)
@@ -224,32 +158,39 @@ def ruling(scenario: Scenario, domain: str) -> Ruling:
     return Ruling(domain, entry, written, policy.profile(entry.bounce_profile or "Default"))
 
 
-def explain_hosts(scenario: Scenario, domain: str, setting: Setting) -> DataFrame:
+def explain_hosts(scenario: Scenario, domain: str, setting: Term, *, sender: str | None = None) -> DataFrame:
     """Tell what the destination's MX hosts may show, how likely, and what the setting makes of it.
+
+    Parameters
+    ----------
+    scenario, domain : whose population, and which of its destinations.
+    setting : of the sender.
+    sender : key of another sender than the scenario's, as it is shipped.
 
     Returns
     -------
     DataFrame
         One row a (MX host, class of evidence) that may happen, in the order the hosts are tried, the likeliest first:
-        mx_host, preference, provider, seen, probability (of a connection made while the host is up), outcome, reason,
-        next. Empty where the domain is none of the population's.
+        mx_host, preference, provider, demand, seen, probability (of a connection made while the host is up), outcome,
+        reason, next. Empty where the domain is none of the population's. Messages are young.
     """
     import pandas as pd
 
     population = scenario.population
-    columns = ["mx_host", "preference", "provider", "seen", "probability", "outcome", "reason", "next"]
+    columns = ["mx_host", "preference", "provider", "demand", "seen", "probability", "outcome", "reason", "next"]
     names = population.domains["domain"].str.lower()
     found = names.index[names == (canonical_domain(domain) or domain)]
     if not len(found):
         return pd.DataFrame([], columns=columns)
-    tables = esa.tables(scenario.switches)
-    demand, rule = tables.plain(setting)
-    seen = host_evidence(scenario, rule)
+    tables = tables_of(scenario, sender)
+    seen, demands, _ = host_evidence(scenario, setting, sender=sender)
     routes = population.routes
     rows: list[dict[str, Any]] = []
     for route in routes.index[routes["domain"] == found[0]]:
-        host = population.hosts.iloc[routes["host"].iloc[route]]
+        host, demand = population.hosts.iloc[routes["host"].iloc[route]], Demand(int(demands[route]))
         shown = sorted(((float(p), s) for s, p in zip(Seen, seen[route], strict=True) if p > 0), key=lambda x: -x[0])
+        if demand in NOT_USED:
+            shown = [(1.0, Seen.UNREACHABLE)]
         for probability, what in shown:
             outcome = Outcome(int(tables.outcome[demand, what, 0]))
             rows.append(
@@ -257,7 +198,8 @@ def explain_hosts(scenario: Scenario, domain: str, setting: Setting) -> DataFram
                     "mx_host": host["host"],
                     "preference": int(routes["preference"].iloc[route]),
                     "provider": host["provider"],
-                    "seen": what.label,
+                    "demand": demand.label,
+                    "seen": _NOT_ASKED if demand in NOT_USED else what.label,
                     "probability": probability,
                     "outcome": outcome.label,
                     "reason": Reason(int(tables.reason[demand, what])).label,
@@ -272,7 +214,7 @@ def nearest_domain(scenario: Scenario, domain: str) -> str:
     return did_you_mean(domain, scenario.population.domains["domain"])
 
 
-def conclusion(scenario: Scenario, domain: str, setting: Setting) -> str | None:
+def conclusion(scenario: Scenario, domain: str, setting: Term, *, sender: str | None = None) -> str | None:
     """Say in one sentence what becomes of the mail of a destination under a setting; None where it is not known.
 
     The shares are those of `sim.expected`: a message alone in its queue, with all its retries.
@@ -283,22 +225,45 @@ def conclusion(scenario: Scenario, domain: str, setting: Setting) -> str | None:
     wanted = canonical_domain(domain) or domain
     shares = []
     for per in ("pass", "message"):
-        frame = expected(scenario, (setting,), per=per)
+        frame = expected(scenario, (setting,), per=per, sender=sender)
         row = frame[frame["domain"].str.lower() == wanted]
         if row.empty:
             return None
         shares.append(row.iloc[0])
     passes, message = shares
-    ruled = ruling(scenario, domain)
-    if not passes[[*_ENDS]].sum():
+    if not message[[*_ENDS]].sum():
         if passes["bounced"] > 1 - 1e-9:
             return "So this mail bounces at its first attempt."
         latest = "" if not passes["bounced"] else " at the latest"
-        ends_s = float(retry_table(ruled.profile, scenario.policy.host_retry)["after_s"].iloc[-1])
+        ends_s = float(retries_of(scenario, domain, sender)["after_s"].iloc[-1])
         return f"No pass gets through: this mail bounces{latest} after {clock(ends_s)}."
     words = {**_ENDS, "bounced": "bounces"}
     told = [f"{percent(message[end])} % {word}" for end, word in words.items() if message[end] > 0]
     return f"So of this mail, with all its retries, {' and '.join(told)}."
+
+
+def retries_of(scenario: Scenario, domain: str, sender: str | None = None) -> DataFrame:
+    """Return the retry table of a destination's mail: by the sender's own queue, or the gateway's by the policy."""
+    queueing = sender_of(scenario, sender).queueing
+    if queueing is not None:
+        return queue_times(queueing)
+    return retry_table(ruling(scenario, domain).profile, scenario.policy.host_retry)
+
+
+def queue_times(queueing: Queueing) -> DataFrame:
+    """Return when a message that never passes is tried, as `retry_table`, of a sender with a queue of its own.
+
+    With the last try the message bounces.
+    """
+    import pandas as pd
+
+    times = queueing.attempt_times_s()
+    ended = "time in queue" if times[-1] >= queueing.lifetime_s else "retries used up"
+    rows = [{"attempt": n, "after_s": at, "what": "attempt"} for n, at in enumerate(times, 1)]
+    rows.append({"attempt": 0, "after_s": times[-1], "what": f"bounce: {ended}"})
+    frame = pd.DataFrame(rows)
+    frame.insert(2, "wait_s", frame["after_s"].diff().fillna(0.0))
+    return frame
 
 
 def clock(after_s: float) -> str:

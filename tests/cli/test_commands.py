@@ -15,10 +15,8 @@ from sim.cli import main
 from sim.data import example
 from sim.formats.destination_controls import Policy
 from sim.formats.postfix_tls_policy import TlsPolicyMap
-from sim.policy.profiles.esa import unsettled
-from sim.policy.text_tables import read_table
 from sim.studies.convert import to_postfix
-from sim.terms import Demand, Outcome, Seen, Setting
+from sim.terms import Setting
 
 TABLE, PROFILES = str(example("destinations.ini")), str(example("bounce_profiles.toml"))
 SMALL = ("--domains", "40", "--messages", "300")
@@ -530,74 +528,3 @@ def test_capacity_as_json_has_the_limit_asked_for(tmp_path: Path) -> None:
     assert told["concurrency"]["limit"] == (min(kept) if kept else None)
     assert told["qshape"][0]["domain"] == "TOTAL"
     assert set(told["drain"][0]) >= {"peak_messages", "drain_s", "opening_peak_per_s"}
-
-
-def test_explain_tells_line_hosts_and_retries() -> None:
-    shipped = str(example("scenario.toml"))
-    text = " ".join(printed("explain", "agency-333.gov.example", shipped).split())
-    lines = example("destinations.ini").read_text().splitlines()
-    assert f"destinations.ini:{lines.index('[.gov.example]') + 1}: TLS Required" in text
-    assert "bounce: time in queue" in text
-    told = document("explain", "agency-333.gov.example", shipped, "--setting", "required_verify")
-    assert (told["tls_in_force"], told["setting"]) == ("Required", "Required - Verify")
-    assert told["retries"][-1]["after_s"] >= 72 * 3_600
-
-
-def test_explain_ends_in_what_becomes_of_the_mail() -> None:
-    flags = ("--domains", "20", "--setting")
-    told = " ".join(printed("explain", "google-mail.example", *flags, "required_verify").split())
-    assert "No pass gets through: this mail bounces after 72:" in told
-    assert "rest on an unmeasured figure: p_cn_ptr = 0" in told
-    clear = " ".join(printed("explain", "google-mail.example", *flags, "no").split())
-    assert "So of this mail, with all its retries, " in clear
-    assert "% is delivered in clear and " in clear
-    assert "unmeasured" not in clear
-    answer = document("explain", "google-mail.example", *flags, "required")
-    assert answer["conclusion"].startswith("So of this mail, ")
-    assert answer["notes"] == []
-
-
-def test_explain_guesses_at_a_destination_that_is_none() -> None:
-    told = " ".join(printed("explain", "gogle-mail.example", "--domains", "20").split())
-    assert "is not known. Did you mean 'google-mail.example'?" in told
-    assert "So of this mail" not in told
-    answer = document("explain", "gogle-mail.example", "--domains", "20")
-    assert (answer["conclusion"], answer["notes"]) == (None, ["Did you mean 'google-mail.example'?"])
-
-
-def test_explain_tells_each_setting_of_evidence() -> None:
-    told = document("explain", "--evidence", "stage=tls chain=expired")
-    assert [row["setting"] for row in told["decisions"]] == [s.label for s in Setting]
-    assert told["evidence"] == "stage=tls tls_version=TLSv1.3 chain=expired names=none"
-    text = printed("explain", "--evidence", "stage=handshake-failed")
-    assert "docs/decisions/pv-after-220.md" in text
-    old = document("explain", "--evidence", "tls_version=TLSv1.2", "--minimum-tls", "1.3", "--setting", "required")
-    assert [row["seen"] for row in old["decisions"]] == ["handshake failed"]
-
-
-def test_table_has_every_cell_in_every_form(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    printed("table", "esa", "--out", str(out))
-    assert {path.name for path in out.iterdir()} == {"esa.txt", "esa.md", "esa.csv", "esa.png"}
-    with (out / "esa.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(Seen) * len(Setting)
-    lines = (out / "esa.md").read_text().splitlines()
-    assert lines == run("table", "--format", "markdown").stdout.splitlines()
-    assert len(lines) == len(Seen) + 2
-    cells = {(row["seen"], row["setting"]): (row["outcome"], row["settled"]) for row in rows}
-    for line in lines[2:]:
-        seen, *words = [cell.strip() for cell in line.strip("|").split("|")]
-        for setting, word in zip(Setting, words, strict=True):
-            outcome, settled = cells[seen, setting.label]
-            shown = outcome.replace("reconnect in clear", "clear, 2nd try")
-            assert word == shown + ("" if settled == "True" else " ?")
-    text = run("table").stdout
-    assert text.startswith("1. What a setting demands")
-    assert "?: no source settles the cell." in text
-    marks = read_table(
-        text.split("3. What it comes to\n\n")[1].split("\n\n")[0], rows=Seen, columns=Demand, cells=Outcome
-    )
-    assert {(Seen(i), Demand(j)) for i, j in zip(*marks.marks[""].nonzero(), strict=True)} == {
-        (seen, demand) for seen, demand, _ in unsettled()
-    }

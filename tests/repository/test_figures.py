@@ -12,6 +12,7 @@ from PIL import Image
 
 from figures import make
 from sim.results import charts
+from sim.studies import senders
 from tests import notebooks
 
 
@@ -31,8 +32,20 @@ def test_the_numbers_of_the_readme_are_those_of_the_committed_table() -> None:
 
 
 def test_every_file_of_the_folder_is_made_here() -> None:
-    made = {*make.KEPT, *make.DRAWN, "make.py"}
-    assert {path.name for path in make.FIGURES.iterdir() if path.is_file()} == made
+    made = {*make.KEPT, *make.DRAWN, *make.DRAWN_FLAT, "make.py"}
+    found = {path.relative_to(make.FIGURES).as_posix() for path in make.FIGURES.rglob("*") if path.is_file()}
+    assert {name for name in found if not name.startswith("__pycache__/")} == made
+
+
+def test_the_pages_of_the_senders_are_what_the_program_writes() -> None:
+    committed = {path.name: path.read_text(encoding="utf-8") for path in make.SENDER_PAGES.iterdir()}
+    assert committed == make.sender_pages(), "run `make figures`"
+
+
+def test_the_pictures_of_the_senders_are_small() -> None:
+    assert {key: (make.FIGURES / key).stat().st_size < 200_000 for key in make.DRAWN_FLAT} == dict.fromkeys(
+        make.DRAWN_FLAT, True
+    )
 
 
 @pytest.mark.slow
@@ -48,9 +61,11 @@ def test_the_committed_table_is_what_the_program_gives(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", make.DRAWN)
+@pytest.mark.parametrize("name", [*make.DRAWN, *make.DRAWN_FLAT])
 def test_a_committed_picture_is_what_the_program_draws(name: str) -> None:
-    committed, now = (make.FIGURES / name).read_bytes(), charts.render(make.DRAWN[name](), "png")
+    drawn = make.DRAWN[name]() if name in make.DRAWN else make.DRAWN_FLAT[name]()
+    colours = senders.COLOURS if name in make.DRAWN_FLAT else None
+    committed, now = (make.FIGURES / name).read_bytes(), charts.render(drawn, "png", colours=colours)
     assert title(now) == title(committed), "run `make figures`"
     told = notebooks._unlike("image/png", *(base64.b64encode(picture).decode() for picture in (committed, now)))
     assert not told, f"{told}: run `make figures`"

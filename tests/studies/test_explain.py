@@ -42,7 +42,7 @@ def test_the_outcome_is_the_one_the_core_decides(shown: Evidence) -> None:
     rows = explain_evidence(shown)
     for setting, row in zip(Setting, rows.to_dict("records"), strict=True):
         rule = esa.tables().plain(setting)[1]
-        flags = {name.replace("-", "_"): name in shown.names for name in NAMES}
+        flags = {name.replace("-", "_"): name in shown.names for name in NAMES if name != "san-other"}
         holds = bool(rule_holds(rule, san_present=any(n.startswith("san") for n in shown.names), **flags))
         enough = shown.tls_version >= TlsVersion.TLS_1_2
         code = decide(setting, shown.stage, enough, shown.chain, holds, esa.tables())
@@ -70,7 +70,7 @@ def test_what_is_spelled_is_read_back_as_far_as_it_matters(shown: Evidence) -> N
         ("stage=tls stage=tls", "allowed: stage once"),
         ("names=san-domian", "Did you mean 'san-domain'"),
         ("tls", "evidence = 'tls'.*Did you mean 'stage=tls'"),
-        ("expired", "chain=expired, names=san-mx. Did you mean 'chain=expired'"),
+        ("expired", "chain=expired, names=san-mx, .*Did you mean 'chain=expired'"),
         ("chian=expired", "Did you mean 'chain'"),
     ],
 )
