@@ -128,6 +128,8 @@ class _Reader:
                 population=population,
                 workload=self.workload(given["workload"], days, counts=population.messages_are_counts),
                 sender=given["sender"] or "esa",
+                sender_setting=given["sender_setting"],
+                sender_switches=given["sender_switches"] or {},
                 days=days,
                 until_s=until_s,
                 switches=self.build(("switches",), lambda: Switches(**_set(given["switches"]))),

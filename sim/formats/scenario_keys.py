@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sim.files import write_text
+from sim.policy.profiles import SENDERS
 from sim.terms import Setting, TlsVersion, Vary
 from sim.timeline import EVENTS
 
@@ -73,7 +74,14 @@ def _seed(what: str, default: str) -> Key:
 #: Section -> key -> what it is. ``top`` stands before any section.
 SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
     _TOP: {
-        "sender": _word("whose decision tables apply", ("esa",), "esa"),
+        "sender": _word("whose decision tables, queue and retries apply (docs/senders)", SENDERS, "esa"),
+        "sender_setting": _name("of another sender: one of its own settings, for every destination"),
+        "sender_switches": Key(
+            kind=dict[str, str | bool],
+            what="of another sender: its options, and readings of what no source settles",
+            allowed="a table of name = value, those of `tlssim table SENDER`",
+            default="as shipped",
+        ),
         "days": _number("arrival window in days, from a Monday 00:00", "more than 0, up to 366", "1", gt=0, le=366),
         "until_h": _number(
             "ends the run early, hours from its start", "more than 0, up to 9600", "drain", gt=0, le=9_600

@@ -280,6 +280,12 @@ def _codes(name: str, terms: type[Term] | None, values: ArrayLike) -> Codes:
     return array.astype(np.uint8, copy=False)
 
 
+def never_clear(tables: Tables, setting: int) -> bool:
+    """Tell whether a setting sends nothing in clear, whatever a receiver shows or publishes."""
+    demands = np.unique(tables.demand[setting])
+    return not np.isin(tables.outcome[demands], (Outcome.DELIVER_CLEAR, Outcome.RECONNECT_CLEAR)).any()
+
+
 def at_least_as_strict(tables: Tables) -> NDArray[np.bool_]:
     """Compare settings cell by cell of the evidence.
 

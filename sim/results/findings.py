@@ -13,7 +13,9 @@ from sim.terms import Fate, Setting
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_STRICT = (Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_HOSTED)
+#: Of the gateway; frames of other senders bring their own.
+_SETTINGS = tuple(setting.label for setting in Setting)
+_STRICT = tuple(s.label for s in (Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_HOSTED))
 #: Units people think in, and from which time on.
 _UNITS = ((86_400 * 1.5, 86_400, "days"), (3_600, 3_600, "h"), (60, 60, "min"), (1, 1, "s"), (0, 1e-3, "ms"))
 
@@ -63,16 +65,17 @@ def fates(frame: DataFrame) -> str:
     of = {str(name): _ranges(rows) for name, rows in frame.groupby("setting", sort=False)}
     if not of or not (frame["share"] > 0).any():
         return "No mail was injected"
-    strict = [s.label for s in _STRICT if s.label in of and of[s.label][Fate.IN_CLEAR][1] == 0]
-    lenient = [name for name in of if of[name][Fate.IN_CLEAR][1] > 0 and name in _labels()]
+    settings = frame.attrs.get("settings", _SETTINGS)
+    strict = [s for s in frame.attrs.get("never_clear", _STRICT) if s in of and of[s][Fate.IN_CLEAR][1] == 0]
+    lenient = [name for name in settings if name in of and of[name][Fate.IN_CLEAR][1] > 0]
     # A bar of all mail beside its parts: their mail differs, so their shares are no trade to speak of.
-    if next(iter(of)) not in _labels() or not (strict and lenient):
+    if next(iter(of)) not in settings or not (strict and lenient):
         return _plain(of)
     best = min(strict, key=lambda name: of[name][Fate.BOUNCED][1] + of[name][Fate.QUEUED][1])
-    other = next((name for name in _order(of) if name in lenient and name != Setting.NO.label), lenient[0])
-    no = Setting.NO.label
+    no = Setting.NO.label if settings == _SETTINGS else _without_tls(of, lenient)
+    other = next((name for name in lenient if name != no), lenient[0])
     if any(of[name][Fate.QUEUED][1] > 0 for name in (best, other, no) if name in of):
-        return _with_queued(of, best, other)
+        return _with_queued(of, best, other, no)
     lost = _some(of[best][Fate.BOUNCED])
     kept = f"{best} keeps all mail out of the clear and bounces {lost}"
     clear = f"{other} leaves {_span(of[other][Fate.IN_CLEAR])} in clear"
@@ -82,9 +85,13 @@ def fates(frame: DataFrame) -> str:
     return f"{kept}, {'as' if without == lost else f'against {without}'} under {no}; {clear}"
 
 
-def _with_queued(of: dict[str, dict[Fate, Range]], best: str, other: str) -> str:
+def _without_tls(of: dict[str, dict[Fate, Range]], lenient: list[str]) -> str:
+    """Return the setting under which nothing was encrypted; empty where there is none."""
+    return next((s for s in lenient if not of[s][Fate.ENCRYPTED][1] and not of[s][Fate.VERIFIED][1]), "")
+
+
+def _with_queued(of: dict[str, dict[Fate, Range]], best: str, other: str, no: str) -> str:
     """Say what `fates` says of a run that ends while mail is queued."""
-    no = Setting.NO.label
     bounced, queued = ({name: _some(of[name][fate]) for name in of} for fate in (Fate.BOUNCED, Fate.QUEUED))
     kept = f"{best} keeps all mail out of the clear, bounces {bounced[best]} and leaves {queued[best]} still queued"
     clear = f"{other} leaves {_span(of[other][Fate.IN_CLEAR])} in clear"
@@ -239,14 +246,6 @@ def _span(shares: Range) -> str:
 
 def _some(shares: Range) -> str:
     return _span(shares) if shares[1] > 0 else "none"
-
-
-def _labels() -> set[str]:
-    return {setting.label for setting in Setting}
-
-
-def _order(of: dict[str, dict[Fate, Range]]) -> list[str]:
-    return [setting.label for setting in Setting if setting.label in of]
 
 
 def _reached(rows: DataFrame, share: float) -> float | None:

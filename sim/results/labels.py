@@ -13,6 +13,9 @@ from sim.terms import Setting
 
 Codes = NDArray[np.int64]
 
+#: The names of the settings of a run of the gateway.
+GATEWAY_SETTINGS = tuple(setting.label for setting in Setting)
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
@@ -44,7 +47,7 @@ class Labels:
     hosts: tuple[str, ...]
     route_host: Codes
     entry_settings: Codes | None = None
-    setting_names: tuple[str, ...] = tuple(setting.label for setting in Setting)
+    setting_names: tuple[str, ...] = GATEWAY_SETTINGS
 
     def __post_init__(self) -> None:
         destinations = len(self.domains)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import complaint
-from sim.terms import Bounce, Fate, Outcome, Reason, Setting, Term
+from sim.terms import Bounce, Fate, Outcome, Reason, Term
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -113,7 +113,7 @@ def messages_frame(rows: Rows, labels: Labels) -> DataFrame:
         {
             **_destination_columns(destination, labels),
             "entry": _named(labels.entry_of[destination], labels.entries),
-            "setting": _terms(labels.setting_of[destination], Setting),
+            "setting": _named(labels.setting_of[destination], labels.setting_names),
             "ordinal": of["ordinal"],
             "arrival_s": of["arrival_us"] / US_PER_S,
             "done_s": of["done_us"] / US_PER_S,

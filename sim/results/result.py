@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sim.errors import ScenarioError
 from sim.files import write_together
 from sim.results import tables
-from sim.results.labels import Labels
+from sim.results.labels import GATEWAY_SETTINGS, Labels
 from sim.results.records import connections_frame, messages_frame
 from sim.results.sinks import CountSink, RecordSink
 from sim.results.timeline import marks, timeline
@@ -213,4 +213,5 @@ class Plots:
         ]
         if several:
             cases.insert(0, ("All mail", "", [self._result.totals()]))
-        return tables.fates_frame(cases)
+        names = self._result.labels.setting_names
+        return tables.fates_frame(cases, settings=None if names == GATEWAY_SETTINGS else names)

@@ -21,7 +21,6 @@ Ints = NDArray[np.int64]
 Columns = dict[str, Any]
 
 QUANTILES = (0.5, 0.95, 0.99)
-_SETTINGS = tuple(setting.label for setting in Setting)
 DELAYS = ("delay_mean_s", "delay_p50_s", "delay_p95_s", "delay_p99_s", "delay_max_s")
 
 #: Columns of the frame of the main chart.
@@ -38,7 +37,7 @@ def by_setting(sink: CountSink) -> DataFrame:
     labels = sink.labels
     used, code = np.unique(labels.setting_of, return_inverse=True)
     group_setting = labels.groups[2]
-    columns: Columns = {"setting": [_SETTINGS[s] for s in used.tolist()]}
+    columns: Columns = {"setting": [labels.setting_names[s] for s in used.tolist()]}
     columns |= _domains(sink, code, used.size)
     columns |= _measures(sink, code, used.size, lambda i: sink.delays.counts(np.flatnonzero(group_setting == used[i])))
     return pd.DataFrame(columns)
@@ -57,7 +56,7 @@ def by_entry(sink: CountSink) -> DataFrame:
     group_entry = labels.groups[1]
     columns: Columns = {
         "entry": list(labels.entries),
-        "setting": ["" if s < 0 else _SETTINGS[s] for s in labels.settings_of_entries.tolist()],
+        "setting": ["" if s < 0 else labels.setting_names[s] for s in labels.settings_of_entries.tolist()],
     }
     columns |= _domains(sink, labels.entry_of, entries)
     columns |= _measures(sink, labels.entry_of, entries, lambda i: sink.delays.counts(np.flatnonzero(group_entry == i)))
@@ -91,7 +90,7 @@ def by_domain(sink: CountSink) -> DataFrame:
         "domain": list(labels.domains),
         "provider": list(labels.providers),
         "entry": [labels.entries[i] for i in labels.entry_of.tolist()],
-        "setting": [_SETTINGS[i] for i in labels.setting_of.tolist()],
+        "setting": [labels.setting_names[i] for i in labels.setting_of.tolist()],
     }
     columns["mail_share"] = _share(sink.sums["messages"].sum(axis=1), sink.sums["messages"].sum())
     columns |= _measures(sink, np.arange(count), count, None)
@@ -135,7 +134,8 @@ def delay_frame(sink: CountSink) -> DataFrame:
         time_s, share = undelivered(sink.delays.counts(groups), messages)
         time_s, share = np.append(0.0, time_s), np.append(1.0, share)
         if messages:
-            frames.append(pd.DataFrame({"curve": _SETTINGS[setting], "time_s": time_s, "undelivered_share": share}))
+            name = labels.setting_names[setting]
+            frames.append(pd.DataFrame({"curve": name, "time_s": time_s, "undelivered_share": share}))
     empty = pd.DataFrame({"curve": [], "time_s": [], "undelivered_share": []})
     return pd.concat(frames, ignore_index=True) if frames else empty
 
@@ -145,6 +145,8 @@ def fates_frame(
     *,
     level: float = 0.95,
     vary: str = VARY,
+    settings: Sequence[str] | None = None,
+    never_clear: Sequence[str] = (),
 ) -> DataFrame:
     """Return one row a (setting, reading, fate): the frame of the main chart.
 
@@ -153,6 +155,8 @@ def fates_frame(
     cases : a setting's label, the reading of the documentation (``""``: there is only one), and the `totals` of its
         replications.
     level, vary : as in `sim.results.intervals.across`.
+    settings, never_clear : labels of all settings of a sender that is not the gateway, and of those that never send in
+        clear, for the sentence above the chart.
 
     Returns
     -------
@@ -164,7 +168,7 @@ def fates_frame(
     """
     import pandas as pd
 
-    of_label = {member.label: member for member in Setting}
+    of_label = {member.label: member for member in Setting} if settings is None else {}
     rows: list[dict[str, Any]] = []
     for setting, reading, replications in cases:
         counts = np.array([[r[f"{fate.key}_messages"] for fate in Fate] for r in replications], dtype=float)
@@ -187,6 +191,8 @@ def fates_frame(
             rows.append(case | {"messages": counts[:, fate].mean()} | share | {k: float(v) for k, v in beside.items()})
     frame = pd.DataFrame(rows, columns=FATES_COLUMNS)
     frame.attrs = {"n": min((len(case[2]) for case in cases), default=0), "level": level, "vary": vary}
+    if settings is not None:
+        frame.attrs |= {"settings": tuple(settings), "never_clear": tuple(never_clear)}
     return frame
 
 

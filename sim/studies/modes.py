@@ -15,13 +15,14 @@ from sim.delivery.expected import expected as expected_passes
 from sim.delivery.simulate import origin
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
+from sim.policy.decide import never_clear
 from sim.results import findings
 from sim.results.intervals import OrderInterval, order_statistic_interval, prediction_interval
 from sim.results.tables import DELAYS, fates_frame
 from sim.scenario import Scenario
 from sim.studies.replications import MOST, Plan, Replicated, replicate, told_precision
 from sim.studies.runs import Job, RunsProgress, check_jobs, counted_on, run_all
-from sim.terms import Fate, Setting, Vary
+from sim.terms import Fate, Setting, Term, Vary
 from sim.world.population import Population
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Case:
         accept that name, and nobody has published how often it is so (``docs/decisions/cn-ptr-range.md``).
     """
 
-    setting: Setting
+    setting: Term
     reading: str = ""
     pv_after_220: str = "clear"
     cn_is_ptr: bool = False
@@ -61,9 +62,15 @@ CASES = (
     Case(Setting.REQUIRED_VERIFY_HOSTED),
 )
 
-#: The strict settings take longest (mail that waits is tried again and again), so they go first: no processor is left
-#: with a long run at the end.
-_RUN_ORDER = CASES[::-1]
+
+def cases_of(scenario: Scenario) -> tuple[Case, ...]:
+    """Return the rows of the answer: the gateway's `CASES`, or one for each setting of another sender."""
+    return CASES if scenario.is_gateway else tuple(Case(setting) for setting in scenario.profile.settings)
+
+
+def _run_order(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Put the strict settings first: mail that waits is tried again and again, so they take longest."""
+    return tuple(cases[::-1])
 
 
 def modes(
@@ -109,9 +116,10 @@ def modes(
         scenario = replace(scenario, workload=scenario.workload.total(messages, scenario.days))
     runs = _Runs(scenario, plan, jobs, progress)
     found = replicate(plan, runs)
-    places = [_RUN_ORDER.index(case) for case in CASES]
+    cases = cases_of(scenario)
+    places = [_run_order(cases).index(case) for case in cases]
     by_case = tuple(tuple(totals[i] for totals in found.results) for i in places)
-    hashes = [runs.hashes[r * len(CASES) + i] for r in range(len(found.results)) for i in places]
+    hashes = [runs.hashes[r * len(cases) + i] for r in range(len(found.results)) for i in places]
     return ModesResult(scenario, by_case, _record(scenario, found, hashes))
 
 
@@ -141,8 +149,9 @@ class _Runs:
     hashes: list[str] = field(default_factory=list)
 
     def __call__(self, numbers: Sequence[int]) -> list[Totals]:
-        """Return the totals of each replication, by case in `_RUN_ORDER`."""
-        before, count, cases = len(self.hashes), len(numbers) * len(CASES), len(CASES)
+        """Return the totals of each replication, by case in the order of `_run_order`."""
+        cases = len(cases_of(self.scenario))
+        before, count = len(self.hashes), len(numbers) * cases
         progress = counted_on(self.progress, before)
         totals = run_all(self._jobs(numbers), count, workers=self.workers, progress=progress)
         return [tuple(totals[i : i + cases]) for i in range(0, count, cases)]
@@ -152,14 +161,16 @@ class _Runs:
             scenario, seed = self.plan.replication(self.scenario, number)
             drawn = scenario.population
             population = {False: without_cn_ptr(drawn), True: with_cn_ptr(drawn)}
-            for case in _RUN_ORDER:
+            for case in _run_order(cases_of(scenario)):
                 world = compile_world(case_of(replace(scenario, population=population[case.cn_is_ptr]), case))
                 self.hashes.append(world.hash)
                 yield world, seed
 
 
 def case_of(scenario: Scenario, case: Case) -> Scenario:
-    """Return the scenario with the case's setting everywhere and its reading of setting 4."""
+    """Return the scenario with the case's setting everywhere and, of the gateway, its reading of setting 4."""
+    if not scenario.is_gateway:
+        return scenario.with_setting(case.setting)
     switches = replace(scenario.switches, pv_after_220=case.pv_after_220)
     return replace(scenario.with_setting(case.setting), switches=switches)
 
@@ -195,10 +206,19 @@ class ModesResult:
     totals: tuple[Totals, ...]
     meta: dict[str, Any]
 
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """Return the rows of the answer."""
+        return cases_of(self.scenario)
+
     @cached_property
     def _frame(self) -> pd.DataFrame:
-        cases = [(c.setting.label, c.reading, rows) for c, rows in zip(CASES, self.totals, strict=True)]
-        return fates_frame(cases, vary=self.meta["vary"])
+        rows = [(c.setting.label, c.reading, runs) for c, runs in zip(self.cases, self.totals, strict=True)]
+        if self.scenario.is_gateway:
+            return fates_frame(rows, vary=self.meta["vary"])
+        names = [case.setting.label for case in self.cases]
+        strict = [s.label for s in self.scenario.profile.settings if never_clear(self.scenario.tables, s)]
+        return fates_frame(rows, vary=self.meta["vary"], settings=names, never_clear=strict)
 
     def frame(self) -> pd.DataFrame:
         """Return one row a (setting, reading, fate): the frame of ``modes.csv`` and of the chart."""
@@ -231,7 +251,7 @@ class ModesResult:
         columns = ("setting", "reading", "delay", "median_s", "low_s", "high_s", "level", "replications", "needed")
         rows = [
             (case.setting.label, case.reading, delay, *_told(order_statistic_interval(values, 0.5, level)))
-            for case, runs in zip(CASES, self.totals, strict=True)
+            for case, runs in zip(self.cases, self.totals, strict=True)
             for delay in DELAYS[1:4]
             for values in [[run[delay] for run in runs]]
         ]
@@ -249,7 +269,7 @@ class ModesResult:
         columns = ("setting", "reading", "fate", "median", "low", "high", "level", "replications", "needed")
         rows = [
             (case.setting.label, case.reading, fate.label, *_told(prediction_interval(values, level)))
-            for case, runs in zip(CASES, self.totals, strict=True)
+            for case, runs in zip(self.cases, self.totals, strict=True)
             for fate in Fate
             for values in [[run[f"{fate.key}_share"] for run in runs]]
         ]
@@ -264,7 +284,7 @@ class ModesResult:
         import pandas as pd
 
         parts = []
-        for case in CASES:
+        for case in self.cases:
             population = self.scenario.population
             end = with_cn_ptr if case.cn_is_ptr else without_cn_ptr
             scenario = replace(self.scenario, population=end(population))
@@ -285,7 +305,7 @@ class ModesResult:
         all replications together, and a single long outage of a large destination can move them.
         """
         found = []
-        for case, rows in zip(CASES, self.totals, strict=True):
+        for case, rows in zip(self.cases, self.totals, strict=True):
             p99 = [row["delay_p99_s"] for row in rows if row["delay_p99_s"] > 0]
             if len(p99) > 1:
                 found.append((case, min(p99), max(p99)))

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from sim.delivery.simulate import run_world
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
-from sim.results.labels import Labels
+from sim.results.labels import GATEWAY_SETTINGS, Labels
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import RecordSink
 from sim.studies.notices import Notices, notices_of
-from sim.terms import Bounce, Fate, Reason, Setting
+from sim.terms import Bounce, Fate, Reason
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -192,7 +192,9 @@ def _rows(world: World, seed: int) -> tuple[Columns, Ints]:
 
 
 def _settings(world: World, connections: Ints) -> Ints:
-    """Return the setting in force when each connection began to open."""
+    """Return the setting of the gateway in force when each connection began to open; -1 of another sender."""
+    if world.labels.setting_names != GATEWAY_SETTINGS:
+        return np.full(len(connections), -1, dtype=np.int64)
     row = dict(zip(CONNECTION_COLUMNS, connections.T, strict=True))
     phase = np.searchsorted(world.phases.begins_us, row["opened_us"], side="right") - 1
     settings: Ints = world.phases.setting[phase, row["destination"]]
@@ -254,15 +256,15 @@ def _grouped(code: Ints, names: Sequence[str], counts: list[Floats]) -> dict[str
 def _by_entry(
     destination: Ints, before: Labels, after: Labels, counts: list[Floats]
 ) -> dict[tuple[str, str, str, str], Floats]:
-    sides = ((before.entries, before.entry_of, before.setting_of), (after.entries, after.entry_of, after.setting_of))
+    sides = [(side.entries, side.entry_of, side.setting_of, side.setting_names) for side in (before, after)]
     of_pair = before.entry_of * len(after.entries) + after.entry_of
     used, first, code = np.unique(of_pair, return_index=True, return_inverse=True)
-    names: list[tuple[str, str, str, str]] = []
+    pairs: list[tuple[str, str, str, str]] = []
     for d in first.tolist():
-        one, other = ((entries[entry[d]], Setting(int(setting[d])).label) for entries, entry, setting in sides)
-        names.append((*one, *other))
+        one, other = ((entries[entry[d]], names[setting[d]]) for entries, entry, setting, names in sides)
+        pairs.append((*one, *other))
     rows = _grouped(code[destination], [str(i) for i in range(used.size)], counts)
-    return {names[int(i)]: row for i, row in rows.items()}
+    return {pairs[int(i)]: row for i, row in rows.items()}
 
 
 def _fates(old: Columns, new: Columns) -> Ints:

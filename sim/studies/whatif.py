@@ -157,7 +157,7 @@ class _Change:
         table = (after.policy if self.policy is None else self.policy).with_tls(self.set)
         after = replace(after, policy=table, population=people, timeline=self._timeline(after.timeline))
         if self.sender is not None:
-            after = replace(after, sender=self.sender)
+            after = replace(after, sender=self.sender, sender_switches={}, sender_setting=None)
         return after if self.minimum_tls is None else replace(after, minimum_tls=tls_version_of(self.minimum_tls))
 
     def _timeline(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
@@ -199,7 +199,7 @@ class _Change:
         if self.minimum_tls is not None:
             parts.append(f"Accepting TLS from {after.lowest_tls} on instead of {before.lowest_tls}")
         if self.sender is not None:
-            parts.append(f"The sender {after.sender} in place of {before.sender}")
+            parts.append(f"{after.profile.title} as the sender in place of {before.profile.title}")
         return parts
 
 

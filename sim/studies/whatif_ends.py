@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.delivery.world import World
+from sim.results.labels import GATEWAY_SETTINGS
 from sim.studies.modes import with_cn_ptr, without_cn_ptr
 from sim.terms import Setting
 from sim.world.population import Population
@@ -55,5 +56,7 @@ def rests_on_ptr(old: World, new: World, *, changes_all: bool) -> bool:
 
 
 def _by_ptr(world: World) -> NDArray[np.bool_]:
+    if world.labels.setting_names != GATEWAY_SETTINGS:
+        return np.zeros(len(world.labels.domains), dtype=np.bool_)
     found: NDArray[np.bool_] = np.logical_or.reduce(np.isin(world.phases.setting, BY_PTR), axis=0)
     return found
