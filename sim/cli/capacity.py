@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.account import account_counts, account_sentence
+from sim.cli.caveats import sender_caveats
 from sim.cli.modes import policy_file, told
 from sim.cli.options import (
     json_option,
@@ -21,6 +22,9 @@ from sim.cli.options import (
     scenario_argument,
     scenario_of,
     seed_option,
+    sender_option,
+    sender_setting_option,
+    sent_by,
     vary_option,
 )
 from sim.cli.output import Output, progress
@@ -70,6 +74,8 @@ LIMITS_LEGEND = (
 @mail_options
 @policy_option
 @profiles_option
+@sender_option
+@sender_setting_option
 @seed_option
 @number_option("--replications", 1, 10_000, "Runs that draw anew what varies.  [default: 5]")
 @vary_option
@@ -89,6 +95,8 @@ LIMITS_LEGEND = (
 @json_option
 @out_option
 def capacity_command(
+    sender: str | None,
+    sender_setting: str | None,
     replications: int | None,
     vary: str | None,
     target: str | None,
@@ -114,7 +122,7 @@ def capacity_command(
     if no_concurrency and target is not None:
         raise ScenarioError(complaint("--for", target, "not beside --no-concurrency"))
     with Output(out) as output:
-        file = scenario_of(**world)
+        file = sent_by(scenario_of(**world), sender, sender_setting)
         from sim.studies.capacity import capacity
 
         with progress() as line:
@@ -133,14 +141,21 @@ def capacity_command(
             written = output.write(result.write)
         policy = file.scenario.policy
         if as_json:
-            facts = {"policy": {"file": policy_file(policy), "account": account_counts(policy)}}
-            say_json(_document(result, shape=shape) | facts | {"written": [str(path) for path in written]})
+            facts: dict[str, Any] = {"policy": {"file": policy_file(policy), "account": account_counts(policy)}}
+            say_json(
+                _document(result, shape=shape)
+                | facts
+                | {"notes": sender_caveats(file.scenario)}
+                | {"written": [str(path) for path in written]}
+            )
             return
         say(wrapped(f"{result.sentence()}."))
         say(wrapped(result.caption()))
         if sentence := account_sentence(policy):
             say(wrapped(sentence))
         _tell(result, shape=shape)
+        for text in sender_caveats(file.scenario):
+            say(wrapped(text))
         say(told(written, "--out DIR keeps tables and chart"))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sim.scenario import Scenario
     from sim.world.population import Population
 
 #: Below so many delivered messages a row's delay percentiles are those of a few.
@@ -32,6 +33,22 @@ def verify_caveats(population: Population, settings: Collection[str]) -> list[st
         return []
     told = _ABOUT if figure is None else f"{_PARAMETER} = {figure['value']:g} ({_ABOUT}) is {figure['status']}"
     return [f"{' and '.join(resting)} rest on an unmeasured figure: {told}; 'tlssim modes' shows both ends."]
+
+
+def sender_caveats(scenario: Scenario) -> list[str]:
+    """Say what of the policy another sender does not use, and what its queue leaves out."""
+    if scenario.is_gateway:
+        return []
+    known = scenario.profile
+    whole = "" if scenario.sender_setting is None else ", here replaced by one setting of its own"
+    told = (
+        f"The sender is {known.title}: of the policy it takes the TLS settings, each as its nearest{whole}; limits, "
+        f"bounce profiles and DANE options are the gateway's and not used. 'tlssim table {known.key}' has its tables."
+    )
+    found = [told]
+    if known.queueing is not None and known.queueing.notes:
+        found.append(f"Its queue: {known.queueing.notes}")
+    return found
 
 
 def row_caveats(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.account import account_counts, account_sentence
+from sim.cli.caveats import sender_caveats
 from sim.cli.options import (
     amount_of,
     json_option,
@@ -23,6 +24,8 @@ from sim.cli.options import (
     scenario_argument,
     scenario_of,
     seed_option,
+    sender_option,
+    sent_by,
     vary_option,
 )
 from sim.cli.output import Output, progress
@@ -65,6 +68,7 @@ _WIDE = 2.0
 @mail_options
 @policy_option
 @profiles_option
+@sender_option
 @seed_option
 @number_option("--replications", 1, 10_000, "Runs that draw anew what varies.  [default: 5]")
 @vary_option
@@ -74,6 +78,7 @@ _WIDE = 2.0
 @json_option
 @out_option
 def modes_command(
+    sender: str | None,
     replications: int | None,
     vary: str | None,
     precision: float | None,
@@ -86,10 +91,10 @@ def modes_command(
     """Show what becomes of the same mail under each TLS setting.
 
     The settings replace those of the policy, one at a time; its limits and bounce profiles stay. Where the
-    documentation can be read in two ways, both are shown.
+    documentation can be read in two ways, both are shown. With --sender each setting of another sender.
     """
     with Output(out) as output:
-        file = scenario_of(**world)
+        file = sent_by(scenario_of(**world), sender)
         from sim.studies.modes import modes
 
         with progress() as line:
@@ -177,7 +182,8 @@ def p99_sentence(result: ModesResult) -> str:
 
 
 def _notes(result: ModesResult) -> list[str]:
-    return [sentence for sentence in (timeline_sentence(result), p99_sentence(result)) if sentence]
+    found = [sentence for sentence in (timeline_sentence(result), p99_sentence(result)) if sentence]
+    return [*found, *sender_caveats(result.scenario)]
 
 
 def timeline_sentence(result: ModesResult) -> str:

@@ -126,6 +126,32 @@ mail_options = several(
 )
 
 
+sender_option = click.option(
+    "--sender", metavar="KEY", help="Another sender: postfix, exim, ...  [default: the scenario's, or esa]"
+)
+sender_setting_option = click.option(
+    "--sender-setting", metavar="SETTING", help="One of that sender's own settings, for every destination."
+)
+
+
+def sent_by(file: ScenarioFile, sender: str | None, setting: str | None = None) -> ScenarioFile:
+    """Return the scenario with another sender, as shipped, and one of the sender's own settings where given.
+
+    Raises
+    ------
+    ScenarioError
+        With the senders, or the settings, that there are.
+    """
+    from sim.policy.profiles import SENDERS
+
+    if sender is not None and sender not in SENDERS:
+        raise ScenarioError(complaint("--sender", sender, SENDERS))
+    changed = file.scenario
+    if sender is not None and sender != changed.sender:
+        changed = replace(changed, sender=sender, sender_switches={}, sender_setting=None)
+    return replace(file, scenario=changed if setting is None else replace(changed, sender_setting=setting))
+
+
 def minimum_tls_of(spelling: str) -> TlsVersion:
     """Read ``--minimum-tls``.
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.account import account_counts, account_sentence
-from sim.cli.caveats import row_caveats, verify_caveats
+from sim.cli.caveats import row_caveats, sender_caveats, verify_caveats
 from sim.cli.modes import FATES, LEGEND, after_the_end, told
-from sim.cli.options import json_option, out_option, seed_option
+from sim.cli.options import json_option, out_option, seed_option, sender_option, sender_setting_option, sent_by
 from sim.cli.output import Output, Progress, progress
 from sim.cli.text import Column, count, counted, rows_of, say, say_json, share, table, wrapped
 
@@ -29,11 +29,21 @@ def _hour(value: Any) -> str:
 
 @click.command("run", short_help="One scenario, and what became of its mail.")
 @click.argument("scenario", metavar="SCENARIO.toml")
+@sender_option
+@sender_setting_option
 @seed_option
 @click.option("--records", is_flag=True, help="Keep a row per message and per connection, and write them.")
 @json_option
 @out_option
-def run_command(scenario: str, seed: int | None, records: bool, as_json: bool, out: str | None) -> None:
+def run_command(
+    scenario: str,
+    sender: str | None,
+    sender_setting: str | None,
+    seed: int | None,
+    records: bool,
+    as_json: bool,
+    out: str | None,
+) -> None:
     """Run one scenario and tell what became of its mail.
 
     Examples are data/examples/scenario.toml and outage.toml, in which a provider is down; docs/scenario-file.md lists
@@ -42,7 +52,7 @@ def run_command(scenario: str, seed: int | None, records: bool, as_json: bool, o
     with Output(out) as output:
         from sim.formats.scenario_file import read_scenario
 
-        file = read_scenario(scenario)
+        file = sent_by(read_scenario(scenario), sender, sender_setting)
         from sim.delivery.simulate import simulate
 
         options = file.options() | ({} if seed is None else {"seed": seed}) | ({"records": True} if records else {})
@@ -221,7 +231,8 @@ def _entries(matched: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _caveats(file: ScenarioFile, result: Result) -> list[str]:
     rows = rows_of(result.by_setting())
     in_force = {row["setting"] for row in rows if row["messages"]}
-    found = [*row_caveats(rows), *verify_caveats(file.scenario.population, in_force)]
+    found = [*sender_caveats(file.scenario), *row_caveats(rows)]
+    found += verify_caveats(file.scenario.population, in_force) if file.scenario.is_gateway else []
     if any(event.policy is not None for event in file.scenario.timeline):
         found.append("The policy changes during the run: tables name entries and settings as they were at its start.")
     return found

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.account import account_counts, account_sentence
-from sim.cli.caveats import drawn_caveats, verify_caveats
+from sim.cli.caveats import drawn_caveats, sender_caveats, verify_caveats
 from sim.cli.modes import policy_file, told
 from sim.cli.options import (
     amount_of,
@@ -118,7 +118,7 @@ _NOTICES_LEGEND = (
     "--to-policy", metavar="FILE", help="Put this table in place of today's; it has today's profiles, or --profiles."
 )
 @click.option("--minimum-tls", metavar="VERSION", help="Accept no TLS version below: 1.0, 1.1, 1.2, 1.3.")
-@click.option("--sender", metavar="NAME", help="Put this sender in place of today's.")
+@click.option("--sender", metavar="NAME", help="Put this sender in place of today's: postfix, exim, ...")
 @population_options
 @mail_options
 @policy_option
@@ -396,7 +396,7 @@ def _caveats(file: ScenarioFile, result: WhatIfResult) -> list[str]:
     unmeasured = verify_caveats(population, settings)
     if result.other_end is not None:
         unmeasured = [text.replace("'tlssim modes' shows both ends", _OTHER_END) for text in unmeasured]
-    return [*texts, *unmeasured, *drawn_caveats(population)]
+    return [*texts, *sender_caveats(result.after), *unmeasured, *drawn_caveats(population)]
 
 
 def _silent_profiles(result: WhatIfResult) -> list[str]:

@@ -234,7 +234,7 @@ def _own_schedule(queueing: Queueing, count: int) -> tuple[Int64, tuple[Int64, I
         When a message could open more connections than its draws have numbers for.
     """
     waits_us = microseconds(queueing.waits_s)
-    _check_tries("lifetime_s", queueing.lifetime_s, float(min(queueing.waits_s)))
+    _check_tries("lifetime_s", queueing.lifetime_s, max(min(queueing.waits_s), queueing.scan_s))
     return waits_us, (np.zeros(count, dtype=np.int64), np.full(count, len(waits_us), dtype=np.int64))
 
 
