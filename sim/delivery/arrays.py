@@ -76,7 +76,7 @@ def dane_options(scenario: Scenario, policy: DestinationControls) -> Int64:
     names = scenario.population.domains["domain"].tolist()
     if not scenario.is_gateway:
         return np.full(len(names), int(scenario.profile.dane_option))
-    code = {option.label: int(option) for option in DaneOption}
+    code = {option.label: int(option) for option in DaneOption} | dict.fromkeys(("off", "0"), int(DaneOption.NONE))
     found = []
     for entry in (policy.resolved(i) for i in range(-1, len(policy.entries))):
         if (word := entry.dane_option or DaneOption.NONE.label) not in code:

@@ -13,7 +13,7 @@ from sim.policy.destinations import ENTRY_FIELDS, DestinationControls, Entry, ca
 from sim.policy.retry import BounceProfile
 from sim.results.findings import duration
 from sim.studies.finding import Finding, about, some
-from sim.terms import Setting
+from sim.terms import DaneOption, Setting
 
 REQUIRES = (Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_HOSTED)
 #: The finding of a line that looks like a rule of the policy and is none; listed before all others.
@@ -181,15 +181,25 @@ def retry_time_s(profile: BounceProfile, retries: int) -> float:
 
 
 def _dane(policy: DestinationControls) -> Iterator[Finding]:
+    known = [option.label for option in DaneOption]
     for entry in (policy.default, *policy.entries):
-        if entry.dane_option is not None and entry.dane_option not in _NO_DANE:
+        if entry.dane_option == DaneOption.MANDATORY.label:
             yield about(
                 entry,
                 "note",
-                "dane-not-used",
-                what=f"dane_option = {entry.dane_option} is read and not used by this model",
-                why="on the gateway DANE can refuse or verify mail that the TLS setting alone would not",
-                todo="read the results of this destination as those of its TLS setting alone",
+                "dane-mandatory",
+                what="dane_option = mandatory: no mail goes to a receiver without usable TLSA records",
+                why="it waits until it bounces; few receivers publish them, and none here if the population has none",
+                todo="look the records up first, or take opportunistic",
+            )
+        elif entry.dane_option is not None and entry.dane_option not in (*known, *_NO_DANE):
+            yield about(
+                entry,
+                "warning",
+                "dane-unknown",
+                what=f"dane_option = {entry.dane_option} is no word that is known; a run refuses it",
+                why="no source confirms how the gateway's file spells this option",
+                todo=f"write {known[0]}, {known[1]} or {known[2]}",
             )
 
 
@@ -199,7 +209,7 @@ def _unused_lines(policy: DestinationControls) -> Iterator[Finding]:
     of_line = {entry.line: entry.domain for entry in (policy.default, *policy.entries) if entry.line}
     starts = sorted(of_line)
     for row in policy.rows:
-        told_elsewhere = row.reason.startswith("Default profile used") or "DANE" in row.reason
+        told_elsewhere = row.reason.startswith("Default profile used")
         if row.kind == "understood" or not row.changes_answer or told_elsewhere:
             continue
         slip = row.kind == "ignored" and _slip(row.text, row.reason)

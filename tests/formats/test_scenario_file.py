@@ -166,7 +166,7 @@ def test_a_wrong_trace_names_its_line(tmp_path: Path, content: str, told: str) -
 
 
 BAD = [
-    ("dais = 1\n", "s.toml:1: unknown key = 'dais'; allowed: sender, days,", "Did you mean 'days'?"),
+    ("dais = 1\n", "s.toml:1: unknown key = 'dais'; allowed: sender, sender_setting,", "Did you mean 'days'?"),
     ("\n[workload]\nmesages = 3\n", "s.toml:3: [workload] unknown key = 'mesages'", "Did you mean 'messages'?"),
     ("days = 1\n\n[polcy]\nfile = 'x'\n", "s.toml:3: unknown section = 'polcy'", "Did you mean 'policy'?"),
     ("policy = 3\n", "s.toml:1: policy = 3; allowed: a section, [policy]", ""),
@@ -176,7 +176,7 @@ BAD = [
     ("seed = -1\n", "s.toml:1: seed = -1; allowed: a whole number, 0 or more", ""),
     ("seed = 1.5\n", "s.toml:1: seed = 1.5;", ""),
     ("records = 1\n", "s.toml:1: records = 1; allowed: true, false", ""),
-    ("sender = 'exim'\n", "s.toml:1: sender = 'exim'; allowed: esa", ""),
+    ("sender = 'exom'\n", "s.toml:1: sender = 'exom'; allowed: esa", "Did you mean 'exim'?"),
     ("minimum_tls = 'TLSv12'\n", "s.toml:1: minimum_tls = 'TLSv12'", "Did you mean 'TLSv1.2'?"),
     ("engine = 'simpy'\n", "s.toml:1: engine = 'simpy'; allowed: auto, reference", ""),
     ("vary = 'chance, evidence'\n", "s.toml:1: vary = 'chance, evidence'", "Did you mean 'chance and evidence'?"),

@@ -138,7 +138,7 @@ def test_retries_are_counted_as_the_schedule_has_them(growth: Growth, lifetime_s
 def test_what_is_read_and_not_used_is_told() -> None:
     text = ON + "x_owner = us\n[a.example]\ndane_option = mandatory\nip_sort_pref = REQUIRE_V4\ndane_optoin = none\n"
     told = {f.finding: f for f in of_text(text).findings}
-    assert told["dane-not-used"].line == 12
+    assert told["dane-mandatory"].line == 12
     assert told["unknown-key"].severity == told["line-not-used"].severity == "note"
     assert [(f.line, f.entry) for f in of_text(text).findings if f.finding == "unknown-key"] == [
         (11, "DEFAULT"),
@@ -297,7 +297,7 @@ def test_the_shipped_example_gives_a_postmaster_something_to_say() -> None:
         "repeats-another-entry",
         "verify-needs-hosted",
         "no-mail",
-        "dane-not-used",
+        "dane-mandatory",
         "unknown-key",
     } <= set(kinds(result))
     severities = [f.severity for f in result.findings]
