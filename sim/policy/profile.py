@@ -295,7 +295,7 @@ class Profile:
                 names = _split(marks)
                 if term(label, Outcome) != Outcome.NEXT_HOST:
                     names = names[:1]
-                if question and not (names and self.switches[names[0]].option):
+                if question and not (names and all(self.switches[name].option for name in names)):
                     found.append((term(row[0], Seen), term(column, Demand), names))
         return found
 

@@ -16,6 +16,7 @@ from sim.delivery.retry_sums import message_probabilities
 from sim.delivery.simulate import simulate
 from sim.errors import ScenarioError
 from sim.policy.destinations import DestinationControls, Entry
+from sim.policy.profiles import SENDERS
 from sim.policy.retry import BounceProfile, HostRetry
 from sim.scenario import Scenario
 from sim.terms import Fate, Setting
@@ -66,6 +67,25 @@ def test_simulated_messages_agree(peer: dict[str, Any]) -> None:
             seen = int((fates == fate.label).sum())
             low, high = stats.binom.interval(1 - FALSE_ALARM, count, min(max(probability, 0.0), 1.0))
             assert low <= seen <= high, f"{setting}, {fate}: {seen} of {count}, expected {probability:.3f}"
+
+
+@pytest.mark.parametrize("sender", [key for key in SENDERS if key != "esa"])
+def test_simulated_messages_of_other_senders_agree(sender: str) -> None:
+    """300 messages under each of a sender's own settings, two MX hosts of which either may fail; as above."""
+    hosts = [
+        {"host": "mx1", "preference": 10, "handshake_failed_rate": 0.5, "refused_5xx_rate": 0.2},
+        {"host": "mx2", "preference": 20, "not_offered_rate": 0.3, "handshake_failed_rate": 0.4, "chain": "expired"},
+    ]
+    scenario = replace(alone(300, hosts=hosts), sender=sender)
+    settings = tuple(scenario.profile.settings)
+    found = message_probabilities(scenario)[:, 0]
+    assert found.shape == (len(settings), len(ENDS))
+    for setting in settings:
+        fates = simulate(scenario.with_setting(setting), seed=5, records=True).messages["fate"]
+        for fate, probability in zip(list(Fate)[:4], found[setting], strict=False):
+            seen = int((fates == fate.label).sum())
+            low, high = stats.binom.interval(1 - FALSE_ALARM, 300, min(max(probability, 0.0), 1.0))
+            assert low <= seen <= high, f"{setting}, {fate}: {seen} of 300, expected {probability:.3f}"
 
 
 def test_deferred_is_one_deferral_or_more() -> None:
