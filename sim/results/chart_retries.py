@@ -36,10 +36,10 @@ _TRY: dict[str, Any] = {
 _END: dict[str, Any] = {"markeredgecolor": "white", "markersize": 8.0}
 #: How a message may end, and the mark of each.
 _ENDS: dict[str, dict[str, Any]] = {
-    "bounce": _END | {"marker": "X", "color": FATE_COLOURS[Fate.BOUNCED]},
     Fate.IN_CLEAR.label: _END | {"marker": "D", "color": FATE_COLOURS[Fate.IN_CLEAR]},
     Fate.ENCRYPTED.label: _END | {"marker": "s", "color": FATE_COLOURS[Fate.ENCRYPTED]},
     Fate.VERIFIED.label: _END | {"marker": "^", "color": FATE_COLOURS[Fate.VERIFIED]},
+    "bounce": _END | {"marker": "X", "color": FATE_COLOURS[Fate.BOUNCED]},
 }
 
 
