@@ -89,9 +89,7 @@ def retry_clocks(clocks: DataFrame, *, title: str | None = None, caption: str = 
     for row, (name, end) in enumerate(ends.items()):
         later = [at for at in tries.get(name, ()) if at > 0]
         axes.axhline(row, color="#E4E4E4", linewidth=0.8, zorder=0)
-        axes.plot(
-            later, [row] * len(later), "o", color=DEFERRED_COLOUR, markeredgecolor=INK, markeredgewidth=0.3, ms=4.2
-        )
+        axes.plot(later, [row] * len(later), linestyle="none", **_TRY)
         axes.plot([max(end, low)], [row], zorder=4, clip_on=False, **_ENDS[how[name]])
         y = sheet.top + 0.3 + (row + 0.5) * _STEP
         sheet.text(left - 0.1, y, shorten(name, left - MARGIN - 0.1, SMALL), ha="right", va="center_baseline")
@@ -105,7 +103,7 @@ def _legend(sheet: Sheet, left: float, ends: list[str]) -> None:
     for text, mark in shown.items():
         sheet.mark(at, y, **mark)
         sheet.text(at + 0.12, sheet.top + y, text, va="center_baseline")
-        at += 0.12 + text_width(text, SMALL) + 0.36
+        at += 0.12 + text_width(text, SMALL) + 0.3
 
 
 def _told(tries: int, end_s: float) -> str:
@@ -125,7 +123,7 @@ def _by_sender(clocks: DataFrame, what: list[str]) -> dict[str, list[float]]:
 
 
 def _title(ends: dict[str, float], tries: dict[str, list[float]], how: dict[str, str]) -> str:
-    if set(how.values()) > {"bounce"} or "bounce" not in how.values():
+    if set(how.values()) != {"bounce"}:
         return _fates_title(ends, how)
     names, times = list(ends), [duration(end) for end in ends.values()]
     if times[0] == times[-1]:
