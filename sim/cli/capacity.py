@@ -32,6 +32,7 @@ from sim.cli.text import Column, count, rows_of, say, say_json, seconds, share, 
 from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
+    from sim.scenario import Scenario
     from sim.studies.capacity import CapacityResult
     from sim.studies.concurrency import Search
 
@@ -149,14 +150,18 @@ def capacity_command(
                 | {"written": [str(path) for path in written]}
             )
             return
-        say(wrapped(f"{result.sentence()}."))
-        say(wrapped(result.caption()))
-        if sentence := account_sentence(policy):
-            say(wrapped(sentence))
-        _tell(result, shape=shape)
-        for text in sender_caveats(file.scenario):
-            say(wrapped(text))
+        _say(result, file.scenario, shape=shape)
         say(told(written, "--out DIR keeps tables and chart"))
+
+
+def _say(result: CapacityResult, scenario: Scenario, *, shape: bool) -> None:
+    say(wrapped(f"{result.sentence()}."))
+    say(wrapped(result.caption()))
+    if sentence := account_sentence(scenario.policy):
+        say(wrapped(sentence))
+    _tell(result, shape=shape)
+    for text in sender_caveats(scenario):
+        say(wrapped(text))
 
 
 def _document(result: CapacityResult, *, shape: bool) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from sim.policy.retry import BounceProfile, HostRetry
 from sim.policy.sheets import aged_words, cell, matrix, open_marks
 from sim.policy.text_tables import format_table, split_table
 from sim.results.findings import duration
-from sim.terms import Demand, Outcome, Reason, Seen, Setting, Term
+from sim.studies.evidence import Evidence
+from sim.studies.passes import explain_pass
+from sim.terms import Demand, Fate, Outcome, Reason, Seen, Setting, Term
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -324,6 +326,35 @@ def retry_clocks() -> DataFrame:
         rows += [{"sender": sender.title, "age_s": at, "what": "try"} for at in attempt_times_s(sender)]
         rows.append({"sender": sender.title, "age_s": bounce_s(sender), "what": "bounce"})
     return pd.DataFrame(rows)
+
+
+def message_clock(sender: Profile, setting: Term, hosts: Sequence[Evidence | str]) -> DataFrame:
+    """Follow a message, alone in its queue, to its fate, each of its tries shown the same.
+
+    Parameters
+    ----------
+    sender, setting : the sender as shipped, and one of its settings.
+    hosts : what each MX host shows, in the order they are tried (`sim.studies.passes.explain_pass`). Each try is taken
+        to end at once.
+
+    Returns
+    -------
+    DataFrame
+        Rows sender, age_s, what, as `retry_clocks`, in the order of time: ``try`` for each that ends in nothing, then
+        ``bounce``, or the fate of a message that is delivered.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for attempt, age_s in enumerate(attempt_times_s(sender), 1):
+        ended = explain_pass(sender, setting, hosts, age_s=age_s, attempt=attempt).outcome
+        delivered = ended not in ("deferred", "bounced")
+        rows.append({"age_s": age_s, "what": Fate[ended.upper()].label if delivered else "try"})
+        if ended != "deferred":
+            break
+    if not delivered:
+        rows.append({"age_s": age_s if ended == "bounced" else bounce_s(sender), "what": "bounce"})
+    return pd.DataFrame([{"sender": sender.title} | row for row in rows])
 
 
 def clocks_picture() -> Figure:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from sim.results import charts
 from sim.results.chart_retries import retry_clocks
-from sim.results.chart_style import WIDTH
+from sim.results.chart_style import FATE_COLOURS, WIDTH
+from sim.terms import Fate
 from tests.results.test_charts import texts
 
 LONG = "A sender whose name goes on and on until there is no room for it"
@@ -31,6 +32,13 @@ MANY = clocks(
     **{LONG.replace(" ", "_"): [0.0, 300.0]},
 )
 
+#: Messages that are delivered in the end.
+ENDED = pd.DataFrame(
+    [("soon", 0.0, "in clear"), ("late", 0.0, "try"), ("late", 60.0, "try"), ("late", 300.0, "in clear"),
+     ("well", 0.0, "encrypted, not verified")],
+    columns=["sender", "age_s", "what"],
+)  # fmt: skip
+
 
 def test_rows_go_by_their_bounce_and_have_every_try_but_the_first() -> None:
     figure = retry_clocks(clocks(late=[0, 100, 1e6], early=[0, 60, 600]))
@@ -48,7 +56,7 @@ def test_senders_that_bounce_alike_are_told_once() -> None:
     assert title.replace("\N{NO-BREAK SPACE}", " ") == "A message that never passes bounces after 10 min"
 
 
-@pytest.mark.parametrize("frame", [MANY, clocks(only=[0.0])], ids=["many", "one try"])
+@pytest.mark.parametrize("frame", [MANY, clocks(only=[0.0]), ENDED], ids=["many", "one try", "delivered"])
 def test_texts_are_large_enough_inside_the_sheet_and_apart(frame: pd.DataFrame) -> None:
     figure = retry_clocks(frame, caption="A caption.")
     assert figure.get_figwidth() == WIDTH
@@ -67,6 +75,26 @@ def test_a_sender_without_its_bounce_is_named() -> None:
     frame = clocks(one=[0, 60], two=[0, 60])
     with pytest.raises(ValueError, match="bounce = 'two'"):
         retry_clocks(frame[(frame["sender"] != "two") | (frame["what"] == "try")])
+
+
+def test_mail_that_is_delivered_in_the_end_has_the_mark_of_its_fate() -> None:
+    frame = pd.concat([clocks(back=[0.0, 60.0]), ENDED], ignore_index=True)
+    figure = retry_clocks(frame)
+    marks = {line.get_marker(): line.get_color() for line in figure.axes[0].lines if str(line.get_marker()) in "DsX"}
+    fates = {"D": Fate.IN_CLEAR, "s": Fate.ENCRYPTED, "X": Fate.BOUNCED}
+    assert marks == {marker: FATE_COLOURS[fate] for marker, fate in fates.items()}
+    title = figure.get_suptitle().replace("\n", " ").replace("\N{NO-BREAK SPACE}", " ")
+    assert title == (
+        "The same message leaves in clear at once (soon) or after 5 min (late); it leaves encrypted, not verified, at "
+        "once (well); it bounces after 1 min (back)"
+    )
+    told = {item.get_text().replace("\N{NO-BREAK SPACE}", " ") for item in texts(figure)}
+    assert {"1 try, at once", "3 tries, 5 min", "2 tries, 1 min", "the bounce", "in clear"} <= told
+
+
+def test_an_end_that_is_none_is_named() -> None:
+    with pytest.raises(ValueError, match="what = 'lost'; allowed: try, in clear"):
+        retry_clocks(ENDED.assign(what="lost"))
 
 
 def test_few_colours_make_a_small_file_with_its_title() -> None:

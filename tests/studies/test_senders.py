@@ -105,6 +105,28 @@ def test_the_clocks_are_those_of_each_queue() -> None:
         assert end == table["after_s"].iloc[-1]
 
 
+@pytest.mark.parametrize("key", SENDERS)
+def test_a_message_that_never_passes_has_the_senders_clock(key: str) -> None:
+    sender = profile(key)
+    followed = senders.message_clock(sender, sender.nearest[Setting.NO], ["stage=unreachable"])
+    known = senders.retry_clocks()
+    assert followed.to_dict("list") == known[known["sender"] == sender.title].to_dict("list")
+
+
+def test_a_message_is_followed_until_it_is_delivered_or_bounces() -> None:
+    def ends(key: str, setting: Setting, *hosts: str) -> list[tuple[float, str]]:
+        sender = profile(key)
+        rows = senders.message_clock(sender, sender.nearest[setting], hosts)
+        return list(zip(rows["age_s"], rows["what"], strict=True))
+
+    broken = "stage=handshake-failed"
+    assert ends("exim", Setting.PREFERRED, broken) == [(0, "in clear")]
+    assert ends("postfix", Setting.PREFERRED, broken) == [(0, "try"), (300, "in clear")]
+    assert ends("postfix", Setting.PREFERRED, broken, "stage=tls") == [(0, "encrypted, not verified")]
+    assert ends("postfix", Setting.REQUIRED, "stage=refused-5xx", "stage=tls") == [(0, "try"), (0, "bounce")]
+    assert ends("esa", Setting.PREFERRED, broken)[-1] == (senders.bounce_s(profile("esa")), "bounce")
+
+
 def test_queue_times_end_with_the_last_try() -> None:
     lapsing = queue_times(Queueing(waits_s=(60.0, 120.0), lifetime_s=200.0, source="none"))
     assert lapsing["after_s"].tolist() == [0, 60, 180, 300, 300]
