@@ -139,7 +139,7 @@ KEYS: dict[str, Key] = {
             },
         ),
         Key(name="bounce_profile", entry_field="bounce_profile", required=False),
-        Key(name="dane_option", entry_field="dane_option", required=False, unused="DANE is not modelled yet"),
+        Key(name="dane_option", entry_field="dane_option", required=False),
         Key(name="send_tls_req_alert", required=False, unused="an alert mail changes no delivery"),
         Key(
             name="certificate", required=False, unused="peers do not check the gateway's own certificate in this model"
@@ -163,6 +163,4 @@ def means_a_key(name: str) -> bool:
 
 def unused_matters(key: Key, value: Any) -> bool:
     """Tell whether results could change if an unused key were used."""
-    if key.name == "ip_sort_pref":
-        return value in (IpSortPreference.REQUIRE_V4, IpSortPreference.REQUIRE_V6)
-    return key.name == "dane_option" and value not in ("none", "off", "0")
+    return key.name == "ip_sort_pref" and value in (IpSortPreference.REQUIRE_V4, IpSortPreference.REQUIRE_V6)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from sim.errors import did_you_mean
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_keys import means_a_key
-from sim.policy.destinations import ENTRY_FIELDS, DestinationControls, Entry, canonical_domain
+from sim.policy.destinations import ENTRY_FIELDS, DestinationControls, Entry, canonical_domain, dane_option_of
 from sim.policy.retry import BounceProfile
 from sim.results.findings import duration
 from sim.studies.finding import Finding, about, some
-from sim.terms import Setting
+from sim.terms import DaneOption, Setting
 
 REQUIRES = (Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_HOSTED)
 #: The finding of a line that looks like a rule of the policy and is none; listed before all others.
@@ -31,7 +31,6 @@ _ADVICE = {
     "unknown-key": _NO_EFFECT,
     "line-not-used": _NO_EFFECT,
 }
-_NO_DANE = ("none", "off", "0")
 _FEW_RETRIES = 3
 
 
@@ -182,14 +181,25 @@ def retry_time_s(profile: BounceProfile, retries: int) -> float:
 
 def _dane(policy: DestinationControls) -> Iterator[Finding]:
     for entry in (policy.default, *policy.entries):
-        if entry.dane_option is not None and entry.dane_option not in _NO_DANE:
+        option, written = dane_option_of(entry.dane_option), f"dane_option = {entry.dane_option}"
+        if option is None:
+            yield about(
+                entry,
+                "warning",
+                "dane-word-unknown",
+                what=f"{written} is a word that no source knows",
+                why="what the gateway does with it is not known, so no run takes this table",
+                todo=f"write one of {', '.join(known.label for known in DaneOption)}",
+            )
+        elif option is not DaneOption.NONE:
+            also = ", and where a destination has no DANE" if option is DaneOption.MANDATORY else ""
             yield about(
                 entry,
                 "note",
-                "dane-not-used",
-                what=f"dane_option = {entry.dane_option} is read and not used by this model",
-                why="on the gateway DANE can refuse or verify mail that the TLS setting alone would not",
-                todo="read the results of this destination as those of its TLS setting alone",
+                "dane-unconfirmed",
+                what=f"{written} is obeyed as the gateway's guide is remembered, not confirmed in detail",
+                why=f"it holds mail where signed TLSA records contradict the MX host or cannot be trusted{also}",
+                todo="make sure of it on the gateway, with one destination, before you rely on the results",
             )
 
 

@@ -148,7 +148,6 @@ def test_the_sample_is_accounted_for_line_by_line() -> None:
         "certificate = outbound-cert": ("ignored", False),
         "limit_apply = VG": ("guessed", True),
         "bounce_profile = Short_Life": ("guessed", True),
-        "dane_option = opportunistic": ("ignored", True),
     }
 
 
@@ -166,7 +165,7 @@ def test_what_is_not_used_says_why_and_whether_it_matters() -> None:
     assert account["tabel_tls = on"] == ("ignored", "unknown key. Did you mean 'table_tls'?", True)
     assert account["no pair"] == ("ignored", "no 'key = value'", True)
     assert account["certificate = c"][1].endswith("; a global key, it belongs in [DEFAULT]")
-    assert account["dane_option = none"] == ("ignored", "DANE is not modelled yet", False)
+    assert account["dane_option = none"] == ("understood", "no source confirms this spelling", False)
     assert account["ip_sort_pref = REQUIRE_V6"][2]
     assert account["bounce_profile = Short_Live"] == (
         "guessed",

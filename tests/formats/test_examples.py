@@ -61,8 +61,6 @@ def test_the_account_shows_what_has_no_effect() -> None:
     assert set(matters["text"]) == {
         "x_owner = mail team",
         "mta_sts = enforce",
-        "dane_option = opportunistic",
-        "dane_option = mandatory",
         "ip_sort_pref = REQUIRE_V4",
         "limit_apply = VG",
     }
