@@ -383,7 +383,7 @@ def test_modes_names_the_policy_and_accounts_for_its_lines() -> None:
     assert "Lines of the policy's files: " in text
     told = document("modes", *some, "--policy", TABLE, "--profiles", PROFILES)["policy"]
     assert told["file"] == TABLE
-    assert told["account"]["ignored"] == 10
+    assert told["account"]["ignored"] > 10
     assert "Policy" not in printed("modes", *some)
 
 
