@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim.errors import PolicyError, complaint
-from sim.policy.destinations import DestinationControls
+from sim.policy.destinations import DestinationControls, dane_option_of
 from sim.scenario import Scenario
 from sim.terms import Dane, DaneOption
 from sim.world.population import Population
@@ -76,12 +76,12 @@ def dane_options(scenario: Scenario, policy: DestinationControls) -> Int64:
     names = scenario.population.domains["domain"].tolist()
     if not scenario.is_gateway:
         return np.full(len(names), int(scenario.profile.dane_option))
-    code = {option.label: int(option) for option in DaneOption} | dict.fromkeys(("off", "0"), int(DaneOption.NONE))
     found = []
     for entry in (policy.resolved(i) for i in range(-1, len(policy.entries))):
-        if (word := entry.dane_option or DaneOption.NONE.label) not in code:
-            raise PolicyError(complaint(f"[{entry.domain}] dane_option", word, list(code)))
-        found.append(code[word])
+        if (option := dane_option_of(entry.dane_option)) is None:
+            allowed = [known.label for known in DaneOption]
+            raise PolicyError(complaint(f"[{entry.domain}] dane_option", entry.dane_option, allowed))
+        found.append(int(option))
     return codes(found)[policy.match(names) + 1]
 
 

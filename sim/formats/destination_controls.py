@@ -29,6 +29,7 @@ from sim.policy.destinations import (
     DestinationControls,
     Entry,
     canonical_domain,
+    dane_option_of,
     is_default,
 )
 from sim.policy.retry import BounceProfile
@@ -294,11 +295,13 @@ class _Reader:
             if self.strict:
                 self.bad(line, f"[{domain}] {key.name}", value, with_guess(", ".join(names), value, names))
             self.row(line, "guessed", with_guess(PROFILE_MISSING, value, names), True)
+        elif key.name == "dane_option" and dane_option_of(value) is None:
+            self.row(line, "ignored", "no source knows this DANE option", True)
         elif value is LimitApply.VG:
             self.row(line, "guessed", "one Virtual Gateway is assumed, so it counts as system", True)
         else:
-            hosted = value is Setting.REQUIRED_VERIFY_HOSTED
-            self.row(line, "understood", "no source confirms this spelling" if hosted else "")
+            unconfirmed = value is Setting.REQUIRED_VERIFY_HOSTED or key.name == "dane_option"
+            self.row(line, "understood", "no source confirms this spelling" if unconfirmed else "")
         return value
 
     def companions(self, domain: str, values: Mapping[str, tuple[Line, Any]]) -> None:

@@ -17,7 +17,7 @@ from sim.errors import PolicyError, complaint
 from sim.policy.params import check_params, param
 from sim.policy.retry import PROFILE_NAMES, BounceProfile, HostRetry, is_profile_name
 from sim.policy.spellings import setting_of
-from sim.terms import IpSortPreference, LimitApply, LimitType, Setting, Term
+from sim.terms import DaneOption, IpSortPreference, LimitApply, LimitType, Setting, Term
 
 DEFAULT = "DEFAULT"
 #: The pattern of every entry and DEFAULT.
@@ -34,6 +34,7 @@ COMPANIONS: dict[str, tuple[str, ...]] = {
 _GUIDE = "AsyncOS user guide 9.1.2 ch. 24"
 _HOST_NAME = re.compile(r"\.?[\w-]+(\.[\w-]+)*", re.ASCII)
 _DANE_OPTION = re.compile(r"[a-z0-9_-]+")
+_WORDS_OF_NO_DANE = ("none", "off", "no", "0")
 _ENDS_OF_OTHER_FORMS = frozenset("].0123456789")
 
 
@@ -85,6 +86,13 @@ def read_dane_option(value: object) -> str | None:
     """Return a DANE option in lower case, ``None`` when it is no single word."""
     word = value.lower() if isinstance(value, str) else ""
     return word if _DANE_OPTION.fullmatch(word) else None
+
+
+def dane_option_of(word: str | None) -> DaneOption | None:
+    """Return the DANE option a word of Destination Controls means; ``None`` for a word that no source knows."""
+    if word is None or word in _WORDS_OF_NO_DANE:
+        return DaneOption.NONE
+    return next((option for option in DaneOption if option.label == word), None)
 
 
 def pattern_name(pattern: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from sim.errors import did_you_mean
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_keys import means_a_key
-from sim.policy.destinations import ENTRY_FIELDS, DestinationControls, Entry, canonical_domain
+from sim.policy.destinations import ENTRY_FIELDS, DestinationControls, Entry, canonical_domain, dane_option_of
 from sim.policy.retry import BounceProfile
 from sim.results.findings import duration
 from sim.studies.finding import Finding, about, some
@@ -31,7 +31,6 @@ _ADVICE = {
     "unknown-key": _NO_EFFECT,
     "line-not-used": _NO_EFFECT,
 }
-_NO_DANE = ("none", "off", "0")
 _FEW_RETRIES = 3
 
 
@@ -181,25 +180,26 @@ def retry_time_s(profile: BounceProfile, retries: int) -> float:
 
 
 def _dane(policy: DestinationControls) -> Iterator[Finding]:
-    known = [option.label for option in DaneOption]
     for entry in (policy.default, *policy.entries):
-        if entry.dane_option == DaneOption.MANDATORY.label:
-            yield about(
-                entry,
-                "note",
-                "dane-mandatory",
-                what="dane_option = mandatory: no mail goes to a receiver without usable TLSA records",
-                why="it waits until it bounces; few receivers publish them, and none here if the population has none",
-                todo="look the records up first, or take opportunistic",
-            )
-        elif entry.dane_option is not None and entry.dane_option not in (*known, *_NO_DANE):
+        option, written = dane_option_of(entry.dane_option), f"dane_option = {entry.dane_option}"
+        if option is None:
             yield about(
                 entry,
                 "warning",
-                "dane-unknown",
-                what=f"dane_option = {entry.dane_option} is no word that is known; a run refuses it",
-                why="no source confirms how the gateway's file spells this option",
-                todo=f"write {known[0]}, {known[1]} or {known[2]}",
+                "dane-word-unknown",
+                what=f"{written} is a word that no source knows",
+                why="what the gateway does with it is not known, so no run takes this table",
+                todo=f"write one of {', '.join(known.label for known in DaneOption)}",
+            )
+        elif option is not DaneOption.NONE:
+            also = ", and where a destination has no DANE" if option is DaneOption.MANDATORY else ""
+            yield about(
+                entry,
+                "note",
+                "dane-unconfirmed",
+                what=f"{written} is obeyed as the gateway's guide is remembered, not confirmed in detail",
+                why=f"it holds mail where signed TLSA records contradict the MX host or cannot be trusted{also}",
+                todo="make sure of it on the gateway, with one destination, before you rely on the results",
             )
 
 

@@ -17,7 +17,15 @@ from sim.formats.ini_lines import LineKind
 from sim.formats.postfix_attributes import DEFAULT_MATCH, LEVELS, level_of, name_and_value, split_value
 from sim.formats.postfix_tls_policy import MapEntry, TlsPolicyMap
 from sim.policy.compare import MATCH_RULES, Asked, Change, changes
-from sim.policy.destinations import DEFAULT, ENTRY_FIELDS, SHIPPED, DestinationControls, Entry, canonical_domain
+from sim.policy.destinations import (
+    DEFAULT,
+    ENTRY_FIELDS,
+    SHIPPED,
+    DestinationControls,
+    Entry,
+    canonical_domain,
+    dane_option_of,
+)
 from sim.policy.identity import RULES
 from sim.policy.profile import Value
 from sim.policy.profiles import esa, postfix
@@ -37,7 +45,6 @@ _LEVELS: Mapping[Setting, tuple[Level, tuple[str, ...]]] = {
     Setting.REQUIRED_VERIFY: (Level.SECURE, ("nexthop",)),
     Setting.REQUIRED_VERIFY_HOSTED: (Level.SECURE, ("nexthop", "hostname")),
 }
-_WORDS_OF_NO_DANE = ("none", "off", "no", "0")
 _LIMITS_OF_POSTFIX = "Postfix sets it for a whole transport, not in this map"
 _UNPLACED_FIELDS: Mapping[str, str] = {
     "max_host_concurrency": _LIMITS_OF_POSTFIX,
@@ -113,13 +120,6 @@ class Conversion:
     def changed(self) -> tuple[PairChange, ...]:
         """The pairs of which something changes."""
         return tuple(pair for pair in self.pairs if pair.changes)
-
-
-def dane_option_of(word: str | None) -> DaneOption | None:
-    """Return the DANE option a word of Destination Controls means; ``None`` for a word that no source knows."""
-    if word is None or word in _WORDS_OF_NO_DANE:
-        return DaneOption.NONE
-    return next((option for option in DaneOption if option.label == word), None)
 
 
 def level_for(setting: Setting, option: DaneOption = DaneOption.NONE) -> tuple[Level, tuple[str, ...]]:

@@ -218,12 +218,14 @@ def test_tlsa_records_take_the_place_of_the_chain() -> None:
 
 def test_the_gateway_uses_dane_where_its_entry_says_so() -> None:
     """*Mandatory* holds mail for a domain without records; *opportunistic* takes a record, and a plain host as ever."""
-    for option, fate in ((None, "encrypted, not verified"), ("opportunistic", "encrypted, not verified"),
-                         ("mandatory", "still queued")):  # fmt: skip
+    for option, fate in ((None, "encrypted, not verified"), ("off", "encrypted, not verified"),
+                         ("opportunistic", "encrypted, not verified"), ("mandatory", "still queued")):  # fmt: skip
         plain = story(peer(), [0], setting=Setting.PREFERRED, entry={"dane_option": option}, until_s=100.0)
         assert tell(plain).message("fate") == [fate]
         matched = tell(replace(plain, population=published(plain.population, dane=int(Dane.USABLE_MATCH))))
-        assert matched.message("fate") == ["encrypted and verified" if option else "encrypted, not verified"]
+        assert matched.message("fate") == [
+            "encrypted, not verified" if option in (None, "off") else "encrypted and verified"
+        ]
     with pytest.raises(PolicyError, match=r"\[DEFAULT\] dane_option = 'maybe'; allowed: none, opportunistic, manda"):
         tell(story(peer(), [0], entry={"dane_option": "maybe"}))
 

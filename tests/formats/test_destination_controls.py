@@ -165,7 +165,7 @@ def test_what_is_not_used_says_why_and_whether_it_matters() -> None:
     assert account["tabel_tls = on"] == ("ignored", "unknown key. Did you mean 'table_tls'?", True)
     assert account["no pair"] == ("ignored", "no 'key = value'", True)
     assert account["certificate = c"][1].endswith("; a global key, it belongs in [DEFAULT]")
-    assert account["dane_option = none"] == ("understood", "", False)
+    assert account["dane_option = none"] == ("understood", "no source confirms this spelling", False)
     assert account["ip_sort_pref = REQUIRE_V6"][2]
     assert account["bounce_profile = Short_Live"] == (
         "guessed",

@@ -138,13 +138,30 @@ def test_retries_are_counted_as_the_schedule_has_them(growth: Growth, lifetime_s
 def test_what_is_read_and_not_used_is_told() -> None:
     text = ON + "x_owner = us\n[a.example]\ndane_option = mandatory\nip_sort_pref = REQUIRE_V4\ndane_optoin = none\n"
     told = {f.finding: f for f in of_text(text).findings}
-    assert told["dane-mandatory"].line == 12
+    assert told["dane-unconfirmed"].line == 12
+    assert "no DANE" in told["dane-unconfirmed"].why
     assert told["unknown-key"].severity == told["line-not-used"].severity == "note"
     assert [(f.line, f.entry) for f in of_text(text).findings if f.finding == "unknown-key"] == [
         (11, "DEFAULT"),
     ]
     assert (told[DROPPED].line, told[DROPPED].entry) == (15, "a.example")
     assert "Did you mean 'dane_option'?" in told[DROPPED].what
+
+
+def test_dane_is_said_to_be_obeyed_and_a_word_nobody_knows_to_stop_a_run() -> None:
+    text = (
+        ON
+        + "[a.example]\ndane_option = opportunistic\n[b.example]\ndane_option = off\n[c.example]\ndane_option = maybe\n"
+    )
+    told = {f.entry: f for f in of_text(text).findings if f.finding.startswith("dane-")}
+    assert {entry: (f.severity, f.finding) for entry, f in told.items()} == {
+        "a.example": ("note", "dane-unconfirmed"),
+        "c.example": ("warning", "dane-word-unknown"),
+    }
+    assert "no DANE" not in told["a.example"].why
+    account = Policy.parse(text).account
+    kinds_of = account[account["text"].str.startswith("dane_option")].set_index("text")["kind"]
+    assert kinds_of.tolist() == ["understood", "understood", "ignored"]
 
 
 @pytest.mark.parametrize("line", ["table_tls on", "tabel_tls=off", "TABLE-TLS: off", "max_concurrency = 4"])
@@ -297,7 +314,7 @@ def test_the_shipped_example_gives_a_postmaster_something_to_say() -> None:
         "repeats-another-entry",
         "verify-needs-hosted",
         "no-mail",
-        "dane-mandatory",
+        "dane-unconfirmed",
         "unknown-key",
     } <= set(kinds(result))
     severities = [f.severity for f in result.findings]
