@@ -11,7 +11,8 @@ from sim.policy.profile import Queueing
 
 
 def queueing(**values: Any) -> Queueing:
-    return Queueing(**{"waits_s": (60.0, 300.0), "lifetime_s": 3_600.0, "source": "a test"} | values)
+    given: dict[str, Any] = {"waits_s": (60.0, 300.0), "lifetime_s": 3_600.0, "source": "a test"}
+    return Queueing(**given | values)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,8 @@ def test_what_is_refused(values: dict[str, Any], told: str) -> None:
     ],
 )
 def test_the_ends_of_the_ranges_are_allowed(values: dict[str, Any]) -> None:
-    assert queueing(**values)
+    made = queueing(**values)
+    assert {name: getattr(made, name) for name in values} == values
 
 
 def test_waits_by_tries_follow_the_start_of_the_try_and_the_last_repeats() -> None:

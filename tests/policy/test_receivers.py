@@ -105,3 +105,21 @@ def test_every_case_demands_what_the_account_says(sender: str) -> None:
     tables = known.tables(account.switches)
     for case in product(known.settings, DaneOption, Dane, MtaSts, (0, 1)):
         assert tables.asks(*case)[0] is demanded(account, tables, *case), case
+
+
+#: Switches that leave policies aside.
+WITHOUT_POLICIES: dict[str, dict[str, Value]] = {
+    "esa": {"mta_sts": False},
+    "postfix": {"mta_sts": False},
+    "kumomta": {"enable_mta_sts": False},
+    "stalwart": {"mta_sts": "disable"},
+    "halon": {"mta_sts": False},
+    "fortimail": {"mtasts_status": "none"},
+}
+
+
+@pytest.mark.parametrize("sender", WITHOUT_POLICIES)
+def test_a_sender_that_looks_up_no_policy_is_moved_by_none(sender: str) -> None:
+    tables = profile(sender).tables(WITHOUT_POLICIES[sender])
+    for table in (tables.demand, tables.rule):
+        assert (table == table[:, :, :, :1, 1:]).all()
