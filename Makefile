@@ -14,7 +14,7 @@ READY   := $(VENV)/.ready-$(VERSION)
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types notebooks notebooks-check figures bench fuzz-parsers clean
+.PHONY: help run test lint types notebooks notebooks-check figures bench fuzz-parsers mutants mutants-code clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +48,15 @@ bench: $(READY)-test ## measure what things cost, on a quiet machine
 fuzz-parsers: $(READY)-test ## wrong inputs for every parser, COUNT= of each from FIRST= on (20,000 of each: about 7 minutes)
 	$(BIN)/python -m tests.fuzz all $(FIRST) $(COUNT)
 
+mutants: $(READY)-test ## change each cell of the senders' tables and see whether a test notices (about 5 minutes)
+	$(BIN)/python -m tests.mutants $(SENDERS)
+
+mutants-code: $(READY)-mutants ## change the code of the policy core and see whether a test notices (about half an hour)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mutmut run --max-children 1
+	$(BIN)/mutmut results
+
 clean: ## remove everything that was made here, .venv too
-	rm -rf $(VENV) $(OUT) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(OUT) dist build mutants .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find sim tests figures -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment -----------------------------------------------------------------------------------------------
@@ -61,8 +68,9 @@ INSTALL := $(PIP) install --progress-bar off --constraint constraints.txt
 
 EXTRAS_run  :=
 EXTRAS_test := [test,lint]
+EXTRAS_mutants := [test,lint,mutants]
 
-$(READY)-run $(READY)-test: $(READY)-%: pyproject.toml constraints.txt
+$(READY)-run $(READY)-test $(READY)-mutants: $(READY)-%: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "make: '$(PYTHON)' is not Python 3.11 or newer; try: make $* PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (22, 3))' || { \

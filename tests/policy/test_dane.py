@@ -198,3 +198,21 @@ def test_postfix_keeps_to_secure_records_of_a_host_that_an_insecure_mx_names() -
 
     assert state(SECURE) is Dane.USABLE_MATCH
     assert state(INSECURE) is Dane.INSECURE
+
+
+def test_a_number_of_a_record_is_one_byte() -> None:
+    assert parse_tlsa(f"255 1 1 {SHA256}", unusable=True).usage == 255
+    with pytest.raises(PolicyError, match="usage selector matching-type hex"):
+        parse_tlsa(f"256 1 1 {SHA256}", unusable=True)
+
+
+def test_the_state_of_an_issuers_records_depends_on_the_names_and_on_the_time() -> None:
+    chain = facts(issue("mx.example.com", by=root()), root())
+    records = [tlsa(2, 0, 1, root())]
+
+    def state(peer: Peer, at_s: float) -> Dane:
+        return dane_state(mx=SECURE, address=SECURE, tlsa=SECURE, records=records, chain=chain, peer=peer, at_s=at_s)
+
+    assert state(PEER, NOW_S) is Dane.USABLE_MATCH
+    assert state(Peer("else.example", "mx.else.example"), NOW_S) is Dane.USABLE_MISMATCH
+    assert state(PEER, NOW_S + 100 * 366 * 86_400) is Dane.USABLE_MISMATCH

@@ -215,3 +215,18 @@ def test_a_million_names_within_three_seconds() -> None:
     seconds = perf_counter() - start
     print(f"{seconds:.2f} s")
     assert seconds < 3
+
+
+def test_every_entry_takes_the_setting_of_the_whole_table_and_keeps_the_rest() -> None:
+    table = DestinationControls(entries=(Entry(domain="a.example", tls=Setting.NO, max_host_concurrency=3),))
+    turned = table.with_setting(Setting.REQUIRED)
+    assert turned.default.tls is Setting.REQUIRED
+    assert [(e.domain, e.tls, e.max_host_concurrency) for e in turned.entries] == [("a.example", Setting.REQUIRED, 3)]
+    assert hash(turned) != hash(table)
+
+
+def test_there_is_no_entry_before_default_or_after_the_last() -> None:
+    table = DestinationControls(entries=(Entry(domain="a.example"),))
+    for index in (-2, 1):
+        with pytest.raises(PolicyError, match=r"entry index = -?\d; allowed: -1\.\.0"):
+            table.resolved(index)

@@ -84,6 +84,13 @@ def test_the_page_of_records_none_of_which_is_usable() -> None:
     check_page(PROFILE, UNUSABLE_ENCRYPT, dane=Dane.UNUSABLE, switches={"dane_unusable": "encrypt"})
 
 
+def test_records_none_of_which_is_usable_leave_the_name_that_is_asked_for() -> None:
+    tables = PROFILE.tables({"dane_unusable": "encrypt"})
+    for host_list in HostList:
+        rule = tables.asks(host_list, DaneOption.OPPORTUNISTIC, Dane.UNUSABLE, MtaSts.NONE, 1)[1]
+        assert rule is tables.plain(host_list)[1]
+
+
 def test_nothing_is_looked_up_where_hosts_try_dane_is_empty() -> None:
     for state in Dane:
         check_page(PROFILE, PAGE, dane=state, dane_option=DaneOption.NONE)

@@ -80,3 +80,8 @@ def test_twelve_retries_each_wait_twice_the_last() -> None:
 
 def test_the_source_settles_every_cell() -> None:
     assert PROFILE.unsettled() == []
+
+
+def test_where_a_tls_failure_is_remembered_starttls_is_not_tried_again() -> None:
+    tables = PROFILE.tables({"disable_for_failed_hosts": True})
+    assert (tables.outcome[Demand.OPPORTUNISTIC, Seen.NOT_OFFERED :, 1] == Outcome.DELIVER_CLEAR).all()

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from sim.policy.profiles.kumomta import PROFILE, EnableTls
-from sim.terms import Dane, DaneOption, MtaSts
+from sim.terms import Dane, DaneOption, Demand, MtaSts, Outcome, Seen
 from tests.policy.pages import check_dane, check_mta_sts, check_page, words_of
 
 RECONNECT = "opportunistic_tls_reconnect_on_failed_handshake"
@@ -121,3 +121,27 @@ def test_attempts_double_their_distance_for_a_week() -> None:
     times = PROFILE.queueing.attempt_times_s()
     assert times == tuple(1_200 * (2**n - 1) for n in range(10))
     assert times[-2] < 7 * 86_400 <= times[-1]
+
+
+def kinds(seen: Seen, **switches: bool) -> list[str]:
+    """Return the outcomes of Opportunistic's and OpportunisticInsecure's demands, young then aged."""
+    outcome = PROFILE.tables(switches).outcome
+    return [
+        " > ".join(Outcome(int(code)).label for code in outcome[demand, seen])
+        for demand in (Demand.OPPORTUNISTIC_VERIFY, Demand.OPPORTUNISTIC)
+    ]
+
+
+def test_the_reconnect_is_a_new_connection_and_goes_before_what_is_remembered() -> None:
+    for remembers in (False, True):
+        switches = {RECONNECT: True, "remember_broken_tls": remembers}
+        assert kinds(Seen.LOST_IN_TLS, **switches) == ["reconnect in clear > reconnect in clear"] * 2
+        assert kinds(Seen.HANDSHAKE_FAILED, **switches) == ["reconnect in clear > reconnect in clear"] * 2
+        for seen in (Seen.UNTRUSTED, Seen.EXPIRED, Seen.MISMATCH):
+            assert kinds(seen, **switches)[0] == "reconnect in clear > reconnect in clear"
+
+
+def test_what_is_remembered_and_a_new_ehlo_are_clear_on_the_session_there_is() -> None:
+    assert kinds(Seen.HANDSHAKE_FAILED) == ["next host > next host", "clear > clear"]
+    remembered = kinds(Seen.HANDSHAKE_FAILED, remember_broken_tls=True, peer_takes_new_ehlo=False)
+    assert remembered == ["next host > clear"] * 2

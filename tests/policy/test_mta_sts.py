@@ -244,3 +244,45 @@ def test_what_failed_is_spelled_as_in_reports(
 ) -> None:
     got = discovery_failure(announced, answered=answered, certificate_valid=certificate_valid, policy=policy)
     assert got is expected
+
+
+# --- only blanks and tabs are blank (RFC 8461 sections 3.1 and 3.2), and limits are counted in bytes ------------------
+
+
+@pytest.mark.parametrize(
+    "text", ["v=STSv1\v; id=1;", "v=STSv1;\vid=1;", "v=STSv1; id=1\u00a0;", "v=STSv1X; id=1;", "v=STSv1; id=1; \v"]
+)
+def test_a_record_with_another_white_space_is_refused(text: str) -> None:
+    with pytest.raises(PolicyError, match="MTA-STS TXT record"):
+        parse_txt(text)
+
+
+def test_the_form_of_a_record_is_told() -> None:
+    with pytest.raises(PolicyError, match=r"v=STSv1; id=1 to 32 letters and digits$"):
+        parse_txt("v=STSv1; id=")
+    with pytest.raises(PolicyError, match=r"allowed: v=STSv1; id=1 to 32 letters and digits$"):
+        parse_txt("v=STSv1;")
+
+
+def test_letters_at_the_ends_of_an_id_or_a_value_are_part_of_it() -> None:
+    assert parse_txt("v=STSv1; id=XaX;") == "XaX"
+    with pytest.raises(PolicyError, match="mode = 'noneX'"):
+        parse_policy("version: STSv1\nmode: noneX\nmax_age: 1\n")
+
+
+def test_empty_lines_of_blanks_and_tabs_alone_are_passed_over() -> None:
+    assert parse_policy(EXAMPLE.replace("mode:", " \t\n\nmode:")) == POLICY
+    for other in ("\v\n", "X\n"):
+        with pytest.raises(PolicyError, match="policy line"):
+            parse_policy(EXAMPLE.replace("mode:", f"{other}mode:"))
+    with pytest.raises(PolicyError, match="mode = 'enforce"):
+        parse_policy(EXAMPLE.replace("enforce", "enforce\v"))
+
+
+def test_a_policy_is_as_large_as_its_bytes() -> None:
+    filler = "x: " + "a" * (65_536 - len(EXAMPLE) - 3)
+    assert parse_policy(EXAMPLE + filler) == POLICY
+    assert parse_policy((EXAMPLE + filler).encode()) == POLICY
+    for larger in (EXAMPLE + filler + "a", EXAMPLE + filler[:-1] + "\u00e9"):
+        with pytest.raises(PolicyError, match="65537 bytes"):
+            parse_policy(larger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sim.policy.profiles.postfix import PROFILE, Level
-from sim.terms import Dane, MtaSts
+from sim.terms import Dane, Demand, MtaSts
 from tests.policy.pages import check_page, check_rows, words_of
 
 #: Levels over what a peer does that publishes nothing.
@@ -71,3 +71,9 @@ def test_a_policy_of_rfc_8461_binds_where_the_socketmap_is_set_up_and_never_over
 def test_attempts_fall_where_the_manual_puts_them() -> None:
     assert PROFILE.queueing is not None
     assert PROFILE.queueing.attempt_times_s()[:8] == (0, 300, 600, 1_200, 2_400, 4_800, 9_000, 13_200)
+
+
+def test_records_and_policies_are_held_to_like_a_level_that_verifies() -> None:
+    outcome = PROFILE.tables({"mta_sts": True}).outcome
+    assert (outcome[Demand.MTA_STS] == outcome[Demand.VERIFY]).all()
+    assert (outcome[Demand.DANE] == outcome[Demand.VERIFY]).all()

@@ -30,6 +30,13 @@ REQUIRED = (Setting.REQUIRED, Setting.REQUIRED_VERIFY, Setting.REQUIRED_VERIFY_H
 #: Senders for which a policy in testing takes the place of what is set (KumoMTA: by OpportunisticInsecure).
 TESTING_COUNTS = ("kumomta",)
 
+#: What a sender may go on in clear after on the session it has: KumoMTA after the EHLO it greets anew with, or since
+#: like Haraka it remembers that TLS broke and asks for none.
+GOES_ON = {
+    "kumomta": {*range(Seen.HANDSHAKE_FAILED, Seen.VERIFIED)} - {Seen.HANDSHAKE_TIMEOUT},
+    "haraka": {*range(Seen.LOST_BEFORE_220, len(Seen))},
+}
+
 
 def every_state(known: Profile) -> Iterator[tuple[Mapping[str, Value], Tables]]:
     """Yield the tables of a sender under every combination of its switches."""
@@ -121,6 +128,67 @@ def test_only_a_good_certificate_is_verified(sender: Profile) -> None:
     for _, tables in every_state(sender):
         verified = tables.outcome == Outcome.DELIVER_VERIFIED
         assert not verified[:, : Seen.VERIFIED].any()
+
+
+def test_clear_on_the_same_session_comes_before_a_handshake_and_a_new_connection_after_it(sender: Profile) -> None:
+    for switches, tables in every_state(sender):
+        for demand in set(tables.demands) - {Demand.CLEAR}:
+            same = set(np.flatnonzero((tables.outcome[demand] == Outcome.DELIVER_CLEAR).any(axis=1)).tolist())
+            again = set(np.flatnonzero((tables.outcome[demand] == Outcome.RECONNECT_CLEAR).any(axis=1)).tolist())
+            assert same - GOES_ON.get(sender.key, set()) <= set(range(Seen.NOT_OFFERED, Seen.LOST_BEFORE_220)), switches
+            assert again <= set(range(Seen.LOST_BEFORE_220, len(Seen))), (switches, demand)
+
+
+def test_where_starttls_is_never_tried_mail_leaves_in_clear_whatever_tls_would_have_shown(sender: Profile) -> None:
+    for switches, tables in every_state(sender):
+        assert (tables.outcome[Demand.CLEAR, Seen.NOT_OFFERED :] == Outcome.DELIVER_CLEAR).all() or (
+            Demand.CLEAR not in tables.demands
+        ), switches
+
+
+def test_all_mail_of_a_domain_is_bounced_where_dns_has_no_host_for_it_and_nowhere_else(sender: Profile) -> None:
+    for switches, tables in every_state(sender):
+        everything = tables.outcome[list(tables.demands)] == Outcome.BOUNCE_ALL
+        assert everything[:, Seen.DNS_PERMANENT].all(), switches
+        assert everything.sum() == 2 * len(tables.demands), switches
+
+
+def test_records_and_policies_are_asked_by_their_own_rules_and_no_name_where_no_certificate_counts(
+    sender: Profile,
+) -> None:
+    own = {Demand.DANE: NameRule.TLSA, Demand.MTA_STS: NameRule.MTA_STS, Demand.CLEAR: NameRule.NONE}
+    own |= dict.fromkeys(NOT_USED, NameRule.NONE)
+    for switches, tables in every_state(sender):
+        for demand in tables.demands:
+            rules = set(tables.rule[tables.demand == demand].tolist())
+            assert rules == {own[demand]} if demand in own else NameRule.TLSA not in rules, (switches, demand)
+
+
+def test_mail_is_held_for_what_the_receiver_publishes_and_not_for_something_else(sender: Profile) -> None:
+    without_dane = [Dane.NONE, Dane.UNUSABLE, Dane.INSECURE]
+    for switches, tables in every_state(sender):
+        for demand, places in (
+            (Demand.HOLD_BOGUS, {Dane.BOGUS}),
+            (Demand.HOLD_NO_DANE, without_dane),
+            (Demand.BOUNCE_NO_DANE, without_dane),
+        ):
+            assert {*np.argwhere(tables.demand == demand)[:, 2].tolist()} <= {*places}, (switches, demand)
+        unlisted = np.argwhere(tables.demand == Demand.HOLD_UNLISTED)[:, 3:]
+        assert {*map(tuple, unlisted.tolist())} <= {(MtaSts.ENFORCE, 0)}, switches
+
+
+def test_beside_dane_and_policies_a_setting_asks_for_its_own_name_or_none(sender: Profile) -> None:
+    for switches, tables in every_state(sender):
+        own = np.isin(tables.demand, (Demand.DANE, Demand.MTA_STS), invert=True)
+        for setting in sender.settings:
+            rules = set(tables.rule[setting][own[setting]].tolist())
+            assert rules <= {tables.plain(setting)[1], NameRule.NONE}, (switches, setting)
+
+
+def test_a_good_certificate_counts_as_verified_where_one_is_asked_for(sender: Profile) -> None:
+    for switches, tables in every_state(sender):
+        for demand in {Demand.VERIFY, Demand.DANE, Demand.MTA_STS, Demand.VERIFY_OR_BOUNCE} & set(tables.demands):
+            assert (tables.outcome[demand, Seen.VERIFIED] == Outcome.DELIVER_VERIFIED).all(), (switches, demand)
 
 
 def test_every_unsettled_cell_is_changed_by_its_switches(sender: Profile) -> None:

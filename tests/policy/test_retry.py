@@ -93,3 +93,15 @@ def test_every_number_carries_its_unit_and_source() -> None:
     for owner in (BounceProfile, HostRetry):
         numbers = [f for f in fields(owner) if f.name not in ("name", "growth")]
         assert all(f.metadata["unit"] and f.metadata["source"] for f in numbers)
+
+
+def test_a_timer_of_unreachable_hosts_says_whose_it_is() -> None:
+    with pytest.raises(PolicyError, match=r"^unreachable host initial_wait_s = 120; allowed: at most max_wait_s"):
+        HostRetry(initial_wait_s=120, max_wait_s=60)
+
+
+def test_passes_that_no_host_takes_fall_at_the_sums_of_the_waits() -> None:
+    timer = HostRetry(initial_wait_s=60, max_wait_s=120)
+    assert timer.attempt_times_s(300) == (0, 60, 180)
+    assert timer.attempt_times_s(301) == (0, 60, 180, 300)
+    assert timer.attempt_times_s(0) == (0,)

@@ -96,3 +96,15 @@ def test_open_cells_are_the_refusal_the_greeting_and_what_perm_tries_first() -> 
     assert {names for _, names in found} == {(), ("refused",), ("perm_next_mx",)}
     assert {seen for seen, names in found if names == ("refused",)} == {Seen.REFUSED_4XX, Seen.REFUSED_5XX}
     assert {seen for seen, names in found if not names} == {Seen.GREETING_5XX}
+
+
+def test_too_few_bits_count_whatever_the_certificate_is() -> None:
+    outcome = PROFILE.tables({"bits": "too few", "perm_bits": "too few"}).outcome
+    assert (outcome[Demand.ENCRYPT, Seen.UNTRUSTED :] == Outcome.NEXT_HOST).all()
+    assert (outcome[Demand.ENCRYPT_OR_BOUNCE, Seen.UNTRUSTED :] == Outcome.BOUNCE_NOW).all()
+
+
+def test_the_fall_back_takes_a_handshake_that_hangs_like_one_that_fails() -> None:
+    outcome = PROFILE.tables({"tls_fallback_to_clear": True}).outcome[Demand.OPPORTUNISTIC_VERIFY]
+    assert (outcome[Seen.HANDSHAKE_TIMEOUT] == outcome[Seen.HANDSHAKE_FAILED]).all()
+    assert (outcome[Seen.HANDSHAKE_TIMEOUT] == Outcome.RECONNECT_CLEAR).all()

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import PolicyError
+from sim.policy.profiles import profile
 from sim.policy.profiles.esa import tables
 from sim.policy.text_tables import (
+    demands_text,
     evidence_text,
     format_table,
     grid_text,
@@ -85,3 +87,34 @@ def test_other_slips_are_told() -> None:
 
 def test_a_table_ends_no_line_in_blanks() -> None:
     assert format_table(["a", "long heading"], [["x", "y"]], indent="  ") == "  a | long heading\n  x | y\n"
+
+
+def test_tables_print_each_under_its_title_and_ages_apart_where_they_differ() -> None:
+    titles = ["1. What a setting demands", "2. What is seen of a connection", "3. What it comes to"]
+    titles.append("4. The reason given when mail does not flow")
+    text = tables().text()
+    assert [line for line in text.splitlines() if line[:1].isdigit()] == titles
+    assert all(f"{title}\n\n" in text for title in titles)
+    aged = profile("postfix").tables().text()
+    wanted = [*titles[:2], f"{titles[2]} (young)", f"{titles[2]} (aged)", titles[3]]
+    assert [line for line in aged.splitlines() if line[:1].isdigit()] == wanted
+    young, old = (aged.split(f"({age})\n\n")[1].split("\n\n")[0] for age in ("young", "aged"))
+    assert young.startswith("seen  ")
+    assert "reconnect in clear" in old
+    assert "reconnect in clear" not in young
+    assert text.split(f"{titles[3]}\n\n")[1].startswith("seen  ")
+
+
+def test_cells_given_as_unsettled_end_in_a_mark() -> None:
+    marked = tables().text([(Seen.VERIFIED, Demand.CLEAR)]).splitlines()
+    plain = tables().text().splitlines()
+    (changed,) = [(a, b) for a, b in zip(plain, marked, strict=True) if a.replace(" ", "") != b.replace(" ", "")]
+    assert [part.split(" | ")[1].strip() for part in changed] == ["clear", "clear ?"]
+
+
+def test_the_table_of_demands_joins_what_agrees() -> None:
+    printed = demands_text(tables().demand, tables().rule, Setting).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")] for line in printed]
+    assert cells[0] == ["setting", "DANE option", "DANE", "MTA-STS", "MX listed", "demand", "name rule"]
+    assert cells[1] == ["No", "any", "any", "any", "any", "clear", "none"]
+    assert ["Preferred", "opportunistic", "usable", "any", "any", "dane", "tlsa"] in cells
