@@ -32,6 +32,7 @@ PAGE = """
     google_workspace | rule_next_host                             | encrypt-or-bounce                                                                         | not offered, refused 4xx, refused 5xx, handshake failed, handshake hangs
     google_workspace | rule_next_host                             | verify-or-bounce                                                                          | not offered, refused 4xx, refused 5xx, handshake failed, handshake hangs, untrusted, expired, name mismatch
     google_workspace | handshake_failed                           | opportunistic                                                                             | handshake failed, handshake hangs
+    kumomta          | opportunistic_tls_reconnect_on_failed_handshake, peer_takes_new_ehlo | opportunistic | handshake failed
     sendmail         | -                                          | clear, opportunistic-verify, encrypt, encrypt-or-bounce, verify, verify-or-bounce         | greeting 5xx
     sendmail         | perm_next_mx                               | encrypt-or-bounce                                                                         | not offered, refused 4xx, refused 5xx, handshake failed, handshake hangs
     sendmail         | perm_next_mx                               | verify-or-bounce                                                                          | not offered, refused 4xx, refused 5xx, handshake failed, handshake hangs, untrusted, expired, name mismatch
