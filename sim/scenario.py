@@ -124,6 +124,9 @@ class Scenario:
         object.__setattr__(self, "sender_switches", dict(self.sender_switches))
         if not self.is_gateway:
             self.profile.resolved(self.sender_switches)
+            if self.switches != Switches():
+                allowed = f"none: the gateway's; those of {self.profile.title} are sender_switches"
+                raise ScenarioError(complaint("switches", "given", allowed))
         elif self.sender_switches:
             given = ", ".join(map(str, self.sender_switches))
             raise ScenarioError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,16 +47,28 @@ def table_command(sender: str | None, form: str | None, out: str | None) -> None
             say(told(written, ""))
         elif name == "all" and form != "csv":
             say(senders.index().rstrip("\n"))
+        elif form == "csv":
+            say(_csv(asked).rstrip("\n"))
         else:
             say("\n".join(_text(known, form or "text") for known in asked).rstrip("\n"))
+
+
+def _csv(asked: Sequence[Profile]) -> str:
+    """Return the cells as CSV; of several senders in one, with the sender's key before each."""
+    import pandas as pd
+
+    from sim.studies import senders
+
+    frames = {known.key: senders.cells_frame(known) for known in asked}
+    together = pd.concat(frames, names=["sender", "row"]).reset_index("sender")
+    return str(
+        (together if len(frames) > 1 else together.drop(columns="sender")).to_csv(index=False, lineterminator="\n")
+    )
 
 
 def _text(sender: Profile, form: str) -> str:
     from sim.studies import senders
 
-    if form == "csv":
-        frame = senders.cells_frame(sender)
-        return str(frame.to_csv(index=False, lineterminator="\n"))
     return senders.text(sender) if form == "text" else senders.page(sender)
 
 
@@ -66,7 +79,7 @@ def _fill(folder: Path, asked: list[Profile], *, together: bool) -> None:
 
     for sender in asked:
         write_text(folder / f"{sender.key}.txt", senders.text(sender))
-        write_text(folder / f"{sender.key}.csv", _text(sender, "csv"))
+        write_text(folder / f"{sender.key}.csv", _csv([sender]))
         write_text(folder / f"{sender.key}.md", senders.page(sender, f"{sender.key}.png"))
         charts.save(senders.picture(sender), folder / f"{sender.key}.png", colours=senders.COLOURS)
     if together:

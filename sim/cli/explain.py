@@ -111,7 +111,9 @@ def _domain(file: ScenarioFile, domain: str, key: str | None, wanted: str | None
     ruled = ruling(scenario, domain)
     in_force = ruled.entry.tls
     assert in_force is not None
-    setting = sender.nearest[in_force] if wanted is None else sender_setting("--setting", wanted, sender)
+    setting = scenario.own_setting(in_force) if sender.key == scenario.sender else sender.nearest[in_force]
+    if wanted is not None:
+        setting = sender_setting("--setting", wanted, sender)
     hosts = explain_hosts(scenario, domain, setting, sender=key)
     retries = retries_of(scenario, domain, key)
     known = not hosts.empty
@@ -137,7 +139,7 @@ def _domain(file: ScenarioFile, domain: str, key: str | None, wanted: str | None
         )
         return
     say(wrapped(_ruled(ruled, policy_file(scenario.policy))))
-    if told := _asked(sender, in_force, setting, chosen=wanted is not None):
+    if told := _asked(sender, in_force, setting):
         say(wrapped(told))
     say()
     _say_hosts(rows_of(hosts), domain, scenario.population, sender, guess)
@@ -179,11 +181,11 @@ def _ruled(ruled: Ruling, file: str | None) -> str:
     return f"{text}: TLS {setting.label}{inherited}; {limits}; bounce profile {ruled.profile.name}."
 
 
-def _asked(sender: Profile, in_force: Setting, setting: Term, *, chosen: bool) -> str:
+def _asked(sender: Profile, in_force: Setting, setting: Term) -> str:
     """Say whose setting what follows is of, where it is not the one in force."""
     if sender.settings is type(in_force):
         return f"What follows is what {setting.label} would do." if setting != in_force else ""
-    if chosen and setting != sender.nearest[in_force]:
+    if setting != sender.nearest[in_force]:
         return f"What follows is what {sender.title} would do with {setting.label}."
     return (
         f"What follows is what {sender.title} would do with {setting.label}, its setting nearest to {in_force.label}."

@@ -86,6 +86,9 @@ class Question:
         options = {option.label: option for option in DaneOption}
         if dane_option is not None and dane_option not in options:
             raise ScenarioError(complaint("--dane-option", dane_option, options))
+        if dane_option is not None and alone and not profile(sender or SENDERS[0]).has_dane_option:
+            title = profile(sender or SENDERS[0]).title
+            raise ScenarioError(complaint("--dane-option", dane_option, f"none: {title} has no such option"))
         asked = []
         for key in (sender or SENDERS[0],) if alone else SENDERS:
             known = profile(key)

@@ -143,12 +143,16 @@ def sent_by(file: ScenarioFile, sender: str | None, setting: str | None = None) 
         With the senders, or the settings, that there are.
     """
     from sim.policy.profiles import SENDERS
+    from sim.policy.profiles.esa import Switches
 
     if sender is not None and sender not in SENDERS:
         raise ScenarioError(complaint("--sender", sender, SENDERS))
     changed = file.scenario
     if sender is not None and sender != changed.sender:
-        changed = replace(changed, sender=sender, sender_switches={}, sender_setting=None)
+        if changed.sender_setting is not None and setting is None:
+            allowed = f"beside --sender-setting, since {file.source} has one of {changed.profile.title}'s settings"
+            raise ScenarioError(complaint("--sender", sender, allowed))
+        changed = replace(changed, sender=sender, switches=Switches(), sender_switches={}, sender_setting=None)
     return replace(file, scenario=changed if setting is None else replace(changed, sender_setting=setting))
 
 

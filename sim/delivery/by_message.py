@@ -8,6 +8,9 @@ from __future__ import annotations
 from sim.delivery import rules
 from sim.delivery.parts import NEVER, Connection, Message
 from sim.delivery.queue import Destination, Engine
+from sim.terms import Outcome
+
+_BOUNCE_NOW = int(Outcome.BOUNCE_NOW)
 
 
 class RetryByMessage(Destination):
@@ -45,7 +48,8 @@ class RetryByMessage(Destination):
             self.leave(opener)
             opener.reason = connection.reason
             self.put_off(opener, connection.opened_us)
-        if self.lists.rules.dead_us and not self.live:
+        # A message the peer's answer ends at once says nothing of the destination's other mail.
+        if self.lists.rules.dead_us and not self.live and connection.outcome != _BOUNCE_NOW:
             self._dies(connection)
         if self.waiting:
             self.want_dispatch()

@@ -19,6 +19,7 @@ from sim.formats.scenario_keys import FIGURES, TIMELINE, key_at, model, names_at
 from sim.formats.toml_lines import key_lines, line_of, load_toml
 from sim.formats.trace_file import read_trace
 from sim.policy.destinations import DestinationControls
+from sim.policy.profiles import profile
 from sim.policy.profiles.esa import Switches
 from sim.scenario import DeliverySwitches, Scenario
 from sim.terms import Setting, TlsVersion
@@ -121,15 +122,19 @@ class _Reader:
         days = given["days"] or 1.0
         events = [self.event(i, keys, policy, profiles) for i, keys in enumerate(given[TIMELINE])]
         self.check_events(events, population, policy, days)
+        sender, switches = given["sender"] or "esa", given["sender_switches"] or {}
+        if sender != "esa":
+            for name, value in switches.items():
+                self.build(("sender_switches", name), partial(profile(sender).resolved, {name: value}))
         scenario = self.build(
             (),
             lambda: Scenario(
                 policy=policy,
                 population=population,
                 workload=self.workload(given["workload"], days, counts=population.messages_are_counts),
-                sender=given["sender"] or "esa",
+                sender=sender,
                 sender_setting=given["sender_setting"],
-                sender_switches=given["sender_switches"] or {},
+                sender_switches=switches,
                 days=days,
                 until_s=until_s,
                 switches=self.build(("switches",), lambda: Switches(**_set(given["switches"]))),
@@ -352,7 +357,7 @@ class _Reader:
             if field is not None and of_key[field.end() :].startswith((" =", "[", " is missing;")):
                 deeper = (*path, field[1])
                 path = deeper if key_at(path) is None and key_at(deeper) is not None else path
-                text = f"{_label(path)}{of_key[field.end() :]}"
+                text = f"{_label(path)}{of_key[field.end() :]}" if path else text
             else:
                 text = f"{_label(path)}: {text}" if path else text
             raise type(fault)(self.at(path, text)[1]) from fault

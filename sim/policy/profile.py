@@ -278,6 +278,11 @@ class Profile:
                 outcome = chosen
         return outcome
 
+    @property
+    def has_dane_option(self) -> bool:
+        """Whether what it demands depends on such an option, rather than on its settings alone."""
+        return bool((self.tables().demand != self.tables().demand[:, :1]).any())
+
     def unsettled(self) -> list[tuple[Seen, Demand, tuple[str, ...]]]:
         """List the cells of the outcome table that no source settles.
 

@@ -191,6 +191,15 @@ def _dane(policy: DestinationControls) -> Iterator[Finding]:
                 why="what the gateway does with it is not known, so no run takes this table",
                 todo=f"write one of {', '.join(known.label for known in DaneOption)}",
             )
+        elif option is not DaneOption.NONE and (entry.tls or policy.default.tls or Setting.NO) == Setting.NO:
+            yield about(
+                entry,
+                "warning",
+                "dane-beside-no",
+                what=f"{written} stands beside TLS No, under which nothing asks for TLS or DANE",
+                why="mail goes in clear all the same; the gateway is remembered not to allow the two together",
+                todo="give the entry a TLS setting, or take the option away",
+            )
         elif option is not DaneOption.NONE:
             also = ", and where a destination has no DANE" if option is DaneOption.MANDATORY else ""
             yield about(

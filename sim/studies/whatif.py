@@ -15,6 +15,7 @@ from sim.delivery.simulate import origin
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.policy.destinations import DEFAULT, EVERYTHING, DestinationControls, canonical_domain, pattern_name
+from sim.policy.profiles.esa import Switches
 from sim.policy.spellings import setting_of
 from sim.scenario import Scenario
 from sim.studies.parting import Pair, Parting, check_same_mail, part
@@ -154,10 +155,13 @@ class _Change:
         if theirs.hash != people.hash:
             same = f"a scenario with the population of today, {people.name} ({people.hash})"
             raise ScenarioError(complaint("to", f"{theirs.name} ({theirs.hash})", same))
+        if self.set and self.sender is None and after.sender_setting is not None:
+            allowed = f"none: sender_setting ({after.sender_setting}) holds for every destination, whatever the table"
+            raise ScenarioError(complaint("set", ", ".join(map(str, self.set)), allowed))
         table = (after.policy if self.policy is None else self.policy).with_tls(self.set)
         after = replace(after, policy=table, population=people, timeline=self._timeline(after.timeline))
         if self.sender is not None:
-            after = replace(after, sender=self.sender, sender_switches={}, sender_setting=None)
+            after = replace(after, sender=self.sender, switches=Switches(), sender_switches={}, sender_setting=None)
         return after if self.minimum_tls is None else replace(after, minimum_tls=tls_version_of(self.minimum_tls))
 
     def _timeline(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
@@ -199,7 +203,8 @@ class _Change:
         if self.minimum_tls is not None:
             parts.append(f"Accepting TLS from {after.lowest_tls} on instead of {before.lowest_tls}")
         if self.sender is not None:
-            parts.append(f"{after.profile.title} as the sender in place of {before.profile.title}")
+            lost = "" if before.sender_setting is None else f" ({before.own_setting(Setting.NO)} for every destination)"
+            parts.append(f"{after.profile.title} as the sender in place of {before.profile.title}{lost}")
         return parts
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from io import StringIO
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from sim.data import example
@@ -198,4 +200,20 @@ def test_table_of_every_sender(tmp_path: Path) -> None:
     postfix = run("table", "postfix").stdout
     assert "3. What it comes to (aged)" in postfix
     assert "mta_sts | false, true" in postfix
-    assert run("table", "all", "--format", "csv").stdout.count("seen,setting,demand") == len(SENDERS)
+    together = pd.read_csv(StringIO(run("table", "all", "--format", "csv").stdout))
+    assert list(together["sender"].drop_duplicates()) == list(SENDERS)
+
+
+def test_a_destination_is_explained_under_the_senders_own_setting_of_the_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(
+        'sender = "kumomta"\nsender_setting = "Required"\n[population]\ndomains = 20\n[workload]\nmessages = 40\n'
+    )
+    told = " ".join(run("explain", "google-mail.example", str(path)).stdout.split())
+    assert "what KumoMTA would do with Required." in told
+
+
+def test_an_option_the_sender_does_not_have_is_refused() -> None:
+    told = run("explain", "--sender", "haraka", "--dane-option", "mandatory", "--evidence", "stage=tls")
+    assert told.exit_code == 2
+    assert "--dane-option = 'mandatory'; allowed: none: Haraka has no such option" in told.stderr

@@ -406,7 +406,8 @@ class Destination:
         if c.message.place == WAITING:
             c.message.reason = c.reason
             self.put_off(c.message, c.opened_us)
-        if self.rules.dead_us and all(other.state == CLOSED for other in self.connections):
+        ends_alone = c.outcome == Outcome.BOUNCE_NOW
+        if self.rules.dead_us and not ends_alone and all(other.state == CLOSED for other in self.connections):
             self.dead_until_us, self.dead_reason = c.opened_us + self.rules.dead_us, c.reason
             if self.dead_until_us > self.clock.now_us:
                 for m in self.waiting():

@@ -38,7 +38,7 @@ class Account:
 
 ACCOUNTS = {
     "esa": Account(
-        "off usable bogus mandatory unusable policy",
+        "off usable bogus mandatory policy unusable",
         unusable=("Preferred", "Required", "Preferred - Verify"),
         switches={"mta_sts": True},
     ),

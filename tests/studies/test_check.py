@@ -321,3 +321,9 @@ def test_the_shipped_example_gives_a_postmaster_something_to_say() -> None:
     assert severities == sorted(severities, reverse=True)
     assert result.count("warning") + result.count("note") == len(result.findings)
     assert all(f.what and f.why and f.todo and "\n" not in f.what for f in result.findings)
+
+
+def test_dane_beside_tls_no_is_warned_of() -> None:
+    table = DestinationControls(entries=(Entry(domain="a.example", tls=Setting.NO, dane_option="mandatory"),))
+    found = [f for f in check(table).findings if f.finding == "dane-beside-no"]
+    assert [(f.severity, f.entry) for f in found] == [("warning", "a.example")]

@@ -7,12 +7,14 @@ from functools import cache
 
 import pytest
 
+from sim.cli.options import sent_by
 from sim.delivery.simulate import simulate
 from sim.errors import PolicyError, ScenarioError
 from sim.formats.scenario_file import parse_scenario
 from sim.policy.decide import never_clear
 from sim.policy.destinations import DestinationControls, Entry
 from sim.policy.profiles import SENDERS, profile
+from sim.policy.profiles.esa import Switches
 from sim.results.labels import GATEWAY_SETTINGS
 from sim.scenario import Scenario
 from sim.studies.capacity import capacity
@@ -110,13 +112,26 @@ def test_a_scenario_file_names_a_sender_its_setting_and_its_options() -> None:
     [
         ('sender = "postfx"', "sender = 'postfx'; allowed: esa, postfix, .*Did you mean 'postfix'"),
         ('sender = "postfix"\nsender_setting = "encrpyt"', r"sender_setting \(Postfix\) = 'encrpyt'; .*'encrypt'"),
-        ('sender = "postfix"\nsender_switches = { mta_st = true }', "switch of Postfix = 'mta_st'; .*'mta_sts'"),
+        ('sender = "postfix"\nsender_switches = { mta_st = true }', "mta_st.*'mta_sts'"),
+        ('sender = "postfix"\nsender_switches = { mta_sts = "yes" }', r"s.toml:2: \[sender_switches\] mta_sts = 'yes'"),
         ('sender_setting = "may"', "sender_setting = 'may'; allowed: none: the settings of Cisco ESA"),
     ],
 )
 def test_a_wrong_sender_setting_or_switch_is_told(line: str, told: str) -> None:
     with pytest.raises((ScenarioError, PolicyError), match=told):
         parse_scenario(f"{line}\n{MAIL}", source="s.toml")
+
+
+def test_what_another_sender_would_not_use_is_refused() -> None:
+    with pytest.raises(ScenarioError, match="switches = 'given'; allowed: none: the gateway's; those of Postfix are"):
+        of("postfix", switches=Switches(mta_sts=True))
+    with pytest.raises(ScenarioError, match=r"set = 'DEFAULT'; allowed: none: sender_setting \(encrypt\)"):
+        whatif(of("postfix", sender_setting="encrypt"), set={"DEFAULT": "no"}, replications=1, jobs=1)
+    with pytest.raises(ScenarioError, match="--sender = 'exim'; allowed: beside --sender-setting, since"):
+        sent_by(parse_scenario(f'sender = "postfix"\nsender_setting = "may"\n{MAIL}'), "exim")
+    file = sent_by(parse_scenario(f"[switches]\nmta_sts = true\n{MAIL}"), "exim", "default")
+    assert (file.scenario.sender, file.scenario.sender_setting) == ("exim", "default")
+    assert file.scenario.switches == Switches()
 
 
 def test_a_setting_of_its_own_holds_for_every_destination() -> None:

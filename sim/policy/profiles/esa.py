@@ -23,9 +23,9 @@ DEMANDS = """
     any                                     | opportunistic, mandatory | usable         | any     | any | dane           | tlsa
     any                                     | opportunistic, mandatory | bogus          | any     | any | hold: bogus    | none
     any                                     | mandatory                | none, insecure | any     | any | hold: no dane  | none
-    Preferred, Required, Preferred - Verify | opportunistic, mandatory | unusable       | any     | any | encrypt        | none
     mta_sts=true: any                       | any                      | any            | enforce | yes | mta-sts        | mta-sts
     mta_sts=true: any                       | any                      | any            | enforce | no  | hold: unlisted | none
+    Preferred, Required, Preferred - Verify | opportunistic, mandatory | unusable       | any     | any | encrypt        | none
     Preferred                               | any                      | any            | any     | any | opportunistic  | none
     Required                                | any                      | any            | any     | any | encrypt        | none
     Preferred - Verify                      | any                      | any            | any     | any | opportunistic-verify | verify
