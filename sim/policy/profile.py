@@ -259,10 +259,9 @@ class Profile:
         grid = read_table(self.outcomes, rows=Seen, columns=Demand, cells=Outcome)
         codes = grid.codes.copy()
         for marks, places in grid.marks.items():
-            for n, mark in enumerate(_split(marks)):
-                chosen = self.switches[mark].outcomes[switches[mark]]
-                if chosen is not None:
-                    codes[places & ((codes == Outcome.NEXT_HOST) | (n == 0))] = chosen
+            for outcome in np.unique(grid.codes[places]):
+                same = places & (grid.codes == outcome)
+                codes[same] = self._switched(Outcome(int(outcome)), marks, switches)
         before = slice(Seen.UNREACHABLE)
         for demand, outcome in NOT_USED.items():
             codes[before, demand] = codes[before, Demand.CLEAR if Demand.CLEAR in grid.columns else grid.columns[0]]
@@ -271,7 +270,10 @@ class Profile:
 
     def _aged_outcome(self, cell: str, switches: Mapping[str, Value]) -> Outcome:
         label, _, marks = cell.partition("?")
-        outcome = term(label, Outcome)
+        return self._switched(term(label, Outcome), marks, switches)
+
+    def _switched(self, outcome: Outcome, marks: str, switches: Mapping[str, Value]) -> Outcome:
+        """Return what a cell says under the switches: its first mark may change it, a later one while it says next."""
         for n, mark in enumerate(_split(marks)):
             chosen = self.switches[mark].outcomes[switches[mark]]
             if chosen is not None and (outcome == Outcome.NEXT_HOST or n == 0):
@@ -296,13 +298,18 @@ class Profile:
         found: list[tuple[Seen, Demand, tuple[str, ...]]] = []
         for row in rows:
             for column, cell in zip(heading[1:], row[1:], strict=True):
-                label, question, marks = cell.partition("?")
-                names = _split(marks)
-                if term(label, Outcome) != Outcome.NEXT_HOST:
-                    names = names[:1]
-                if question and not (names and all(self.switches[name].option for name in names)):
+                if (names := self.open_switches(cell)) is not None:
                     found.append((term(row[0], Seen), term(column, Demand), names))
         return found
+
+    def open_switches(self, cell: str) -> tuple[str, ...] | None:
+        """Return the switches that change a cell no source settles, none where the choice has none; None: settled."""
+        label, question, marks = cell.partition("?")
+        names = _split(marks)
+        if term(label, Outcome) != Outcome.NEXT_HOST:
+            names = names[:1]
+        settled = not question or (names and all(self.switches[name].option for name in names))
+        return None if settled else names
 
 
 def _split(marks: str) -> tuple[str, ...]:

@@ -55,10 +55,8 @@ def open_marks(sender: Profile, tables: Tables, seen: Seen, demand: Demand, *, a
     young, old = tables.outcome[demand, seen]
     if not aged or young == old or (seen, demand) not in sender.aged:
         return cells.get((seen, demand))
-    _, question, marks = str(sender.aged[seen, demand]).partition("?")
-    names = tuple(mark.strip() for mark in marks.split(",") if mark.strip())
-    settled = not question or bool(names and sender.switches[names[0]].option)
-    return None if settled else names
+    then = sender.aged[seen, demand]
+    return sender.open_switches(then) if isinstance(then, str) else None
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from sim.policy import sheets
 from sim.policy.decide import Tables
 from sim.policy.profile import Profile, Switch, Value
 from sim.terms import Demand, Outcome, Seen, Setting
@@ -54,9 +55,6 @@ OUTCOMES = """
     name mismatch    | clear         | encrypted                      | encrypted                                             | encrypted                                             | next host ?tls_failure_next_mx                        | next host ?tls_failure_next_mx | next host ?tls_failure_next_mx
     verified         | clear         | encrypted                      | encrypted                                             | verified                                              | verified                                              | verified                       | verified
 """  # noqa: E501
-
-#: The word of a cell where an outcome's own label is too long for one.
-_SHORT = {Outcome.RECONNECT_CLEAR: "clear, 2nd try"}
 
 SWITCHES: dict[str, Switch] = {
     "pv_after_220": Switch(
@@ -156,13 +154,4 @@ def matrix(switches: Switches | None = None) -> tuple[list[list[str]], list[str]
         that no source settles ends in `` ?``, also where a switch has chosen; *clear, 2nd try* is the outcome
         *reconnect in clear*. `sim.results.charts.decision_matrix` draws it: ``decision_matrix(*matrix(), title=...)``.
     """
-    built = tables(switches)
-    open_cells = {(seen, demand) for seen, demand, _ in unsettled()}
-    demands = [built.plain(setting)[0] for setting in Setting]
-
-    def word(seen: Seen, demand: Demand) -> str:
-        outcome = Outcome(int(built.outcome[demand, seen, 0]))
-        return _SHORT.get(outcome, outcome.label) + (" ?" if (seen, demand) in open_cells else "")
-
-    words = [[word(seen, demand) for demand in demands] for seen in Seen]
-    return words, [seen.label for seen in Seen], [setting.label for setting in Setting]
+    return sheets.matrix(PROFILE, (switches or Switches()).values())
