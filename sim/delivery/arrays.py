@@ -82,7 +82,8 @@ def dane_options(scenario: Scenario, policy: DestinationControls) -> Int64:
             allowed = [known.label for known in DaneOption]
             raise PolicyError(complaint(f"[{entry.domain}] dane_option", entry.dane_option, allowed))
         found.append(int(option))
-    return codes(found)[policy.match(names) + 1]
+    # No look-up of every destination for an option that no entry has.
+    return codes(found)[policy.match(names) + 1] if any(found) else np.zeros(len(names), dtype=np.int64)
 
 
 def threshold(rate: Any) -> Int64:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim.delivery import world as w
 from sim.delivery.arrays import US, WHOLE, Int64, codes, microseconds, pool_members, row_starts, threshold, whole
-from sim.delivery.changes import arrival_rates, own_settings, phases_of, planned_outages
+from sim.delivery.changes import arrival_rates, phases_of, planned_outages
 from sim.delivery.draws import name_key
 from sim.delivery.quantiles import MOST_RECIPIENTS, count_thresholds, quantile_table, unit_table
 from sim.delivery.rules import COUNTED, HOUR_TICKS
@@ -51,6 +51,7 @@ def compile_world(scenario: Scenario) -> w.World:
     entry_of = policy.match(names)
     entries = [policy.resolved(i) for i in range(len(policy.entries))] + [policy.resolved(-1)]
     entry_of = np.where(entry_of < 0, len(entries) - 1, entry_of)
+    entry_settings = codes([scenario.own_setting(e.tls) for e in entries if e.tls is not None])
     route_start = row_starts(population.routes["domain"].to_numpy(), len(names))
     backend_start = row_starts(population.backends["host"].to_numpy(), len(population.hosts))
     if queueing is None:
@@ -88,10 +89,10 @@ def compile_world(scenario: Scenario) -> w.World:
             providers=tuple(population.domains["provider"].tolist()),
             entries=(*(e.domain for e in entries[:-1]), "(Default)"),
             entry_of=entry_of.astype(np.int64),
-            setting_of=own_settings(scenario, policy),
+            setting_of=entry_settings[entry_of],
             hosts=tuple(population.hosts["host"].tolist()),
             route_host=whole(population.routes["host"]),
-            entry_settings=codes([scenario.own_setting(e.tls) for e in entries if e.tls is not None]),
+            entry_settings=entry_settings,
             setting_names=tuple(setting.label for setting in scenario.profile.settings),
         ),
     )
