@@ -146,6 +146,12 @@ class Scenario:
         allowed = [setting.label for setting in self.profile.settings]
         raise ScenarioError(complaint(f"sender_setting ({self.profile.title})", str(word), allowed))
 
+    def sent_by(self, sender: str | None) -> Self:
+        """Return the same scenario with another sender, as it is shipped; itself for its own sender or None."""
+        if sender in (None, self.sender):
+            return self
+        return replace(self, sender=str(sender), switches=Switches(), sender_switches={}, sender_setting=None)
+
     @property
     def is_gateway(self) -> bool:
         """Whether the sender is the gateway itself, whose limits, options and retries are those of the policy."""

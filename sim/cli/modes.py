@@ -94,7 +94,7 @@ def modes_command(
     documentation can be read in two ways, both are shown. With --sender each setting of another sender.
     """
     with Output(out) as output:
-        file = sent_by(scenario_of(**world), sender)
+        file = sent_by(scenario_of(**world), sender, every_setting=True)
         from sim.studies.modes import modes
 
         with progress() as line:

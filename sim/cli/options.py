@@ -134,8 +134,12 @@ sender_setting_option = click.option(
 )
 
 
-def sent_by(file: ScenarioFile, sender: str | None, setting: str | None = None) -> ScenarioFile:
+def sent_by(
+    file: ScenarioFile, sender: str | None, setting: str | None = None, *, every_setting: bool = False
+) -> ScenarioFile:
     """Return the scenario with another sender, as shipped, and one of the sender's own settings where given.
+
+    ``every_setting`` tells that the command asks all settings, so that none of the file's is lost.
 
     Raises
     ------
@@ -143,16 +147,15 @@ def sent_by(file: ScenarioFile, sender: str | None, setting: str | None = None) 
         With the senders, or the settings, that there are.
     """
     from sim.policy.profiles import SENDERS
-    from sim.policy.profiles.esa import Switches
 
     if sender is not None and sender not in SENDERS:
         raise ScenarioError(complaint("--sender", sender, SENDERS))
     changed = file.scenario
     if sender is not None and sender != changed.sender:
-        if changed.sender_setting is not None and setting is None:
+        if changed.sender_setting is not None and setting is None and not every_setting:
             allowed = f"beside --sender-setting, since {file.source} has one of {changed.profile.title}'s settings"
             raise ScenarioError(complaint("--sender", sender, allowed))
-        changed = replace(changed, sender=sender, switches=Switches(), sender_switches={}, sender_setting=None)
+        changed = changed.sent_by(sender)
     return replace(file, scenario=changed if setting is None else replace(changed, sender_setting=setting))
 
 

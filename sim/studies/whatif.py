@@ -15,7 +15,6 @@ from sim.delivery.simulate import origin
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.policy.destinations import DEFAULT, EVERYTHING, DestinationControls, canonical_domain, pattern_name
-from sim.policy.profiles.esa import Switches
 from sim.policy.spellings import setting_of
 from sim.scenario import Scenario
 from sim.studies.parting import Pair, Parting, check_same_mail, part
@@ -161,7 +160,7 @@ class _Change:
         table = (after.policy if self.policy is None else self.policy).with_tls(self.set)
         after = replace(after, policy=table, population=people, timeline=self._timeline(after.timeline))
         if self.sender is not None:
-            after = replace(after, sender=self.sender, switches=Switches(), sender_switches={}, sender_setting=None)
+            after = after.sent_by(self.sender)
         return after if self.minimum_tls is None else replace(after, minimum_tls=tls_version_of(self.minimum_tls))
 
     def _timeline(self, events: tuple[Event, ...]) -> tuple[Event, ...]:
