@@ -102,22 +102,21 @@ def explain_command(
 
 
 def _domain(file: ScenarioFile, domain: str, key: str | None, wanted: str | None, *, as_json: bool) -> None:
-    from sim.delivery.analytic import sender_of
     from sim.policy.spellings import sender_setting
     from sim.studies.explain import conclusion, explain_hosts, nearest_domain, retries_of, ruling
 
-    scenario = file.scenario
-    sender = sender_of(scenario, key)
+    scenario = file.scenario.sent_by(key)
+    sender = scenario.profile
     ruled = ruling(scenario, domain)
     in_force = ruled.entry.tls
     assert in_force is not None
-    setting = scenario.own_setting(in_force) if sender.key == scenario.sender else sender.nearest[in_force]
+    setting = scenario.own_setting(in_force)
     if wanted is not None:
         setting = sender_setting("--setting", wanted, sender)
-    hosts = explain_hosts(scenario, domain, setting, sender=key)
-    retries = retries_of(scenario, domain, key)
+    hosts = explain_hosts(scenario, domain, setting)
+    retries = retries_of(scenario, domain)
     known = not hosts.empty
-    concluded = conclusion(scenario, domain, setting, sender=key) if known else None
+    concluded = conclusion(scenario, domain, setting) if known else None
     guess = "" if known else nearest_domain(scenario, domain)
     caveats = verify_caveats(scenario.population, [setting.label]) if known else []
     if as_json:

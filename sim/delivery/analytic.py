@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from sim.delivery.arrays import RATE_COLUMNS, dane_options, names_on_routes, pool_members, row_starts, whole
 from sim.policy.decide import REPLACES_CHAIN, Tables
 from sim.policy.identity import rule_holds
-from sim.policy.profile import Profile
-from sim.policy.profiles import profile
 from sim.scenario import Scenario
-from sim.terms import Chain, Demand, Dns, NameRule, Outcome, Seen, Stage, Term, TlsVersion
+from sim.terms import Chain, Demand, Dns, NameRule, Outcome, Seen, Stage, Term
 
 Float = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -47,26 +45,9 @@ _AFTER = len(ENDS)
 _MOST_TURNS = 5_040
 
 
-def tables_of(scenario: Scenario, sender: str | None = None) -> Tables:
-    """Return the tables of the scenario's sender, under its switches, or of another one as it is shipped."""
-    return scenario.tables if sender in (None, scenario.sender) else profile(str(sender)).tables()
-
-
-def sender_of(scenario: Scenario, sender: str | None = None) -> Profile:
-    """Return the profile of the scenario's sender, or of another one."""
-    return profile(scenario.sender if sender is None else sender)
-
-
-def settings_of(scenario: Scenario, settings: Sequence[Term] | None, sender: str | None = None) -> tuple[Term, ...]:
+def settings_of(scenario: Scenario, settings: Sequence[Term] | None) -> tuple[Term, ...]:
     """Return the settings asked for; all of the sender's where none are given."""
-    return tuple(sender_of(scenario, sender).settings) if settings is None else tuple(settings)
-
-
-def lowest_tls_of(scenario: Scenario, sender: str | None = None) -> TlsVersion:
-    """Return the lowest TLS version in force: the scenario's own, else the sender's as shipped, else by the era."""
-    shipped = sender_of(scenario, sender).minimum_tls
-    own = sender in (None, scenario.sender)
-    return scenario.lowest_tls if own or scenario.minimum_tls is not None or shipped is None else shipped
+    return tuple(scenario.profile.settings) if settings is None else tuple(settings)
 
 
 def pass_probabilities(
@@ -75,21 +56,20 @@ def pass_probabilities(
     *,
     outages: bool = True,
     aged: bool = False,
-    sender: str | None = None,
 ) -> Float:
     """Return the probabilities of each end of a pass, shape (settings, domains, ENDS).
 
     Parameters
     ----------
-    scenario, settings, sender : as for `sim.expected`.
+    scenario, settings : as for `sim.expected`.
     outages : whether hosts are down their share of the time, or up.
     aged : whether the message counts as aged, where the sender has such a rule.
     """
-    asked = settings_of(scenario, settings, sender)
-    tables = tables_of(scenario, sender)
+    asked = settings_of(scenario, settings)
+    tables = scenario.tables
     routes = scenario.population.routes
     domain, preference = routes["domain"].to_numpy(), routes["preference"].to_numpy()
-    on_route = route_steps(scenario, asked, outages=outages, aged=aged, sender=sender)
+    on_route = route_steps(scenario, asked, outages=outages, aged=aged)
     end = np.zeros((len(asked), len(ENDS), len(scenario.population.domains)))
     for rows, orders in _route_orders(domain, preference, end.shape[2]):
         end[:, :, rows] = sum(_over_hosts(on_route, order) for order in orders) / len(orders)
@@ -102,15 +82,14 @@ def route_steps(
     *,
     outages: bool = True,
     aged: bool = False,
-    sender: str | None = None,
 ) -> Float:
     """Return what one connection on each route comes to, shape (settings, STEPS, routes); as `pass_probabilities`."""
-    tables = tables_of(scenario, sender)
+    tables = scenario.tables
     routes = scenario.population.routes
-    evidence = _Evidence(scenario, tables, lowest_tls_of(scenario, sender))
+    evidence = _Evidence(scenario, tables)
     down = scenario.population.hosts["outage_share"].to_numpy(dtype=np.float64)[routes["host"].to_numpy()]
     down = down if outages else np.zeros_like(down)
-    cases = _Cases(scenario, tables, sender)
+    cases = _Cases(scenario, tables)
     on_route = np.empty((len(settings), len(_STEPS), len(routes)))
     for row, setting in zip(on_route, settings, strict=True):
         for demand, rule, where in cases.asked(setting):
@@ -124,9 +103,7 @@ def route_steps(
     return on_route
 
 
-def host_evidence(
-    scenario: Scenario, setting: Term, *, sender: str | None = None
-) -> tuple[Float, NDArray[np.uint8], NDArray[np.uint8]]:
+def host_evidence(scenario: Scenario, setting: Term) -> tuple[Float, NDArray[np.uint8], NDArray[np.uint8]]:
     """Return what each host may show on each route while it is up, and what the setting asks there.
 
     Returns
@@ -134,12 +111,12 @@ def host_evidence(
     seen, demand, rule
         P(Seen | route), shape (routes, Seen); codes of `Demand` and `NameRule`, shape (routes,).
     """
-    tables = tables_of(scenario, sender)
-    evidence = _Evidence(scenario, tables, lowest_tls_of(scenario, sender))
+    tables = scenario.tables
+    evidence = _Evidence(scenario, tables)
     routes = len(scenario.population.routes)
     seen = np.empty((routes, len(Seen)))
     demands, rules = np.empty(routes, dtype=np.uint8), np.empty(routes, dtype=np.uint8)
-    for demand, rule, where in _Cases(scenario, tables, sender).asked(setting):
+    for demand, rule, where in _Cases(scenario, tables).asked(setting):
         place = slice(None) if where is None else where
         seen[place], demands[place], rules[place] = evidence.seen(rule, tables).T[place], demand, rule
     return seen, demands, rules
@@ -148,13 +125,11 @@ def host_evidence(
 class _Cases:
     """What each setting asks on each route, by what receivers publish."""
 
-    def __init__(self, scenario: Scenario, tables: Tables, sender: str | None) -> None:
+    def __init__(self, scenario: Scenario, tables: Tables) -> None:
         population = scenario.population
         routes, domains = population.routes, population.domains
         self.tables = tables
-        self.option = np.full(len(routes), int(sender_of(scenario, sender).dane_option))
-        if sender in (None, scenario.sender):
-            self.option = dane_options(scenario, scenario.policy)[routes["domain"].to_numpy()]
+        self.option = dane_options(scenario, scenario.policy)[routes["domain"].to_numpy()]
         self.dane, self.listed = routes["dane"].to_numpy(), whole(routes["sts_listed"])
         self.mta_sts = domains["mta_sts"].to_numpy()[routes["domain"].to_numpy()]
 
@@ -174,8 +149,8 @@ class _Cases:
 class _Evidence:
     """P(stage) per (route, backend) while the host is up, and what a completed handshake shows under each rule."""
 
-    def __init__(self, scenario: Scenario, tables: Tables, lowest_tls: TlsVersion) -> None:
-        population = scenario.population
+    def __init__(self, scenario: Scenario, tables: Tables) -> None:
+        population, lowest_tls = scenario.population, scenario.lowest_tls
         backends = population.backends
         start = row_starts(backends["host"].to_numpy(), len(population.hosts))
         self.route, self.backend, first = pool_members(population, start)

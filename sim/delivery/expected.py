@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.delivery.analytic import ENDS, STEPS, pass_probabilities, route_steps, sender_of, settings_of
+from sim.delivery.analytic import ENDS, STEPS, pass_probabilities, route_steps, settings_of
 from sim.delivery.retry_sums import message_probabilities
 from sim.errors import ScenarioError, complaint
 from sim.scenario import Scenario
@@ -62,13 +62,14 @@ def expected(
         raise ScenarioError(complaint("by", by, _BY))
     if by == "mx_host" and per != "pass":
         raise ScenarioError(complaint("per", per, "pass, beside by='mx_host': a message meets several hosts"))
-    asked = settings_of(scenario, settings, sender)
+    scenario = scenario.sent_by(sender)
+    asked = settings_of(scenario, settings)
     if by == "domain":
-        chance = rates[per](scenario, asked, sender=sender)
-        return _frame(scenario, asked, chance, ENDS, np.arange(chance.shape[1]), sender)
+        chance = rates[per](scenario, asked)
+        return _frame(scenario, asked, chance, ENDS, np.arange(chance.shape[1]))
     routes = scenario.population.routes
-    chance = np.moveaxis(route_steps(scenario, asked, sender=sender), 2, 1)
-    frame = _frame(scenario, asked, chance, STEPS, routes["domain"].to_numpy(), sender)
+    chance = np.moveaxis(route_steps(scenario, asked), 2, 1)
+    frame = _frame(scenario, asked, chance, STEPS, routes["domain"].to_numpy())
     hosts = scenario.population.hosts["host"].to_numpy()[routes["host"].to_numpy()]
     frame.insert(1, "mx_host", np.tile(hosts, len(asked)))
     frame.insert(2, "preference", np.tile(routes["preference"].to_numpy(), len(asked)))
@@ -81,7 +82,6 @@ def _frame(
     chance: NDArray[np.float64],
     columns: Sequence[str],
     domain: NDArray[np.int64],
-    sender: str | None,
 ) -> pd.DataFrame:
     """Return probabilities, shape (settings, rows, columns), as a frame; each row belongs to a domain."""
     import pandas as pd
@@ -90,10 +90,10 @@ def _frame(
     names = domains["domain"].to_numpy()
     weight = domains["messages"].to_numpy(dtype=np.float64)
     entry = scenario.policy.match(names.tolist())
-    known = sender_of(scenario, sender)
-    own = {s: scenario.own_setting(s) if sender in (None, scenario.sender) else known.nearest[s] for s in Setting}
     tls = [scenario.policy.resolved(i).tls for i in range(-1, len(scenario.policy.entries))]
-    ruled = np.array([own[Setting.NO if setting is None else setting] for setting in tls])[entry + 1][domain]
+    ruled = np.array([scenario.own_setting(Setting.NO if setting is None else setting) for setting in tls])[entry + 1][
+        domain
+    ]
     frame = pd.DataFrame(chance.reshape(-1, len(columns)), columns=list(columns))
     frame.insert(0, "domain", np.tile(names[domain], len(settings)))
     frame.insert(1, "setting", np.repeat([s.label for s in settings], len(domain)))

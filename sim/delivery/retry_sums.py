@@ -15,8 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.delivery.analytic import ENDS, pass_probabilities, sender_of
-from sim.policy.profile import Profile
+from sim.delivery.analytic import ENDS, pass_probabilities
 from sim.scenario import Scenario
 from sim.terms import Term
 
@@ -25,9 +24,7 @@ Int64 = NDArray[np.int64]
 _BOUNCED, _DEFERRED = ENDS.index("bounced"), ENDS.index("deferred")
 
 
-def message_probabilities(
-    scenario: Scenario, settings: Sequence[Term] | None = None, *, sender: str | None = None
-) -> Float:
+def message_probabilities(scenario: Scenario, settings: Sequence[Term] | None = None) -> Float:
     """Return the probabilities of each fate of a message, and that it is deferred at all.
 
     Returns
@@ -36,12 +33,12 @@ def message_probabilities(
         Shape (settings, domains, ENDS): the first four sum to 1; the last is the probability of one deferral or more,
         whatever the fate.
     """
-    first = pass_probabilities(scenario, settings, sender=sender)
-    up = pass_probabilities(scenario, settings, outages=False, sender=sender)
-    young, aged = _tries(scenario, sender_of(scenario, sender))
+    first = pass_probabilities(scenario, settings)
+    up = pass_probabilities(scenario, settings, outages=False)
+    young, aged = _tries(scenario)
     found, lapses = _summed(up, young)
     if aged.any():
-        later = pass_probabilities(scenario, settings, outages=False, aged=True, sender=sender)
+        later = pass_probabilities(scenario, settings, outages=False, aged=True)
         then, last = _summed(later, aged)
         found += lapses[:, :, None] * then
         lapses = lapses * last
@@ -70,9 +67,9 @@ def _summed(one: Float, tries: Int64) -> tuple[Float, Float]:
     return one * passes[:, :, None], lapses
 
 
-def _tries(scenario: Scenario, known: Profile) -> tuple[Int64, Int64]:
+def _tries(scenario: Scenario) -> tuple[Int64, Int64]:
     """Return how many passes each destination's mail has while it is young, and how many once it counts as aged."""
-    count = len(scenario.population.domains)
+    count, known = len(scenario.population.domains), scenario.profile
     if known.queueing is not None:
         times = np.array(known.queueing.attempt_times_s())
         old = np.zeros(len(times), dtype=np.bool_)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sim.delivery.analytic import host_evidence, sender_of, tables_of
+from sim.delivery.analytic import host_evidence
 from sim.errors import ScenarioError, complaint, did_you_mean
 from sim.policy.decide import NOT_USED
 from sim.policy.destinations import Entry, canonical_domain
@@ -182,8 +182,9 @@ def explain_hosts(scenario: Scenario, domain: str, setting: Term, *, sender: str
     found = names.index[names == (canonical_domain(domain) or domain)]
     if not len(found):
         return pd.DataFrame([], columns=columns)
-    tables = tables_of(scenario, sender)
-    seen, demands, _ = host_evidence(scenario, setting, sender=sender)
+    scenario = scenario.sent_by(sender)
+    tables = scenario.tables
+    seen, demands, _ = host_evidence(scenario, setting)
     routes = population.routes
     rows: list[dict[str, Any]] = []
     for route in routes.index[routes["domain"] == found[0]]:
@@ -244,7 +245,7 @@ def conclusion(scenario: Scenario, domain: str, setting: Term, *, sender: str | 
 
 def retries_of(scenario: Scenario, domain: str, sender: str | None = None) -> DataFrame:
     """Return the retry table of a destination's mail: by the sender's own queue, or the gateway's by the policy."""
-    queueing = sender_of(scenario, sender).queueing
+    queueing = scenario.sent_by(sender).profile.queueing
     if queueing is not None:
         return queue_times(queueing)
     return retry_table(ruling(scenario, domain).profile, scenario.policy.host_retry)

@@ -52,7 +52,8 @@ def row(asked: Scenario, setting: str, **how: Any) -> dict[str, Any]:
 def test_a_young_pass_waits_where_an_aged_one_goes_in_clear() -> None:
     asked = scenario(one(handshake_failed_rate=0.25))
     young, aged = (
-        pass_probabilities(asked, [Level.MAY, Level.ENCRYPT], aged=old, sender="postfix")[:, 0] for old in (False, True)
+        pass_probabilities(asked.sent_by("postfix"), [Level.MAY, Level.ENCRYPT], aged=old)[:, 0]
+        for old in (False, True)
     )
     assert dict(zip(ENDS, young[0], strict=True)) == pytest.approx(
         {"in_clear": 0, "encrypted": 0.75, "verified": 0, "bounced": 0, "deferred": 0.25}
@@ -197,7 +198,7 @@ def test_an_mx_host_is_asked_for_a_pass_and_other_units_are_refused() -> None:
 
 def test_tries_after_a_tls_failure_are_aged_where_the_sender_has_that_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     rule = replace(profile("postfix"), aged_after_s=None, aged_after_tls_failure=True)
-    monkeypatch.setattr("sim.delivery.analytic.profile", lambda _: rule)
+    monkeypatch.setattr("sim.scenario.profile", lambda _: rule)
     asked = scenario(one(handshake_failed_rate=0.5))
-    found = message_probabilities(asked, [Level.MAY], sender="postfix")[0, 0]
+    found = message_probabilities(asked.sent_by("postfix"), [Level.MAY])[0, 0]
     assert found.tolist() == pytest.approx([0.25, 0.75, 0, 0, 0.5])

@@ -129,6 +129,8 @@ def test_what_another_sender_would_not_use_is_refused() -> None:
         whatif(of("postfix", sender_setting="encrypt"), set={"DEFAULT": "no"}, replications=1, jobs=1)
     with pytest.raises(ScenarioError, match="--sender = 'exim'; allowed: beside --sender-setting, since"):
         sent_by(parse_scenario(f'sender = "postfix"\nsender_setting = "may"\n{MAIL}'), "exim")
+    of_file = parse_scenario(f'sender = "postfix"\nsender_setting = "may"\n{MAIL}')
+    assert sent_by(of_file, "exim", every_setting=True).scenario.sender_setting is None
     file = sent_by(parse_scenario(f"[switches]\nmta_sts = true\n{MAIL}"), "exim", "default")
     assert (file.scenario.sender, file.scenario.sender_setting) == ("exim", "default")
     assert file.scenario.switches == Switches()
