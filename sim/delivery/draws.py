@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from enum import Enum
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ _WORD = (1 << 32) - 1
 _MULTIPLIER = 0xD2B74407B1CE6E93
 _WEYL = 0x9E3779B97F4A7C15
 _ROUNDS = 10
+_MULTIPLIER_64, _WORD_64, _HALF_64 = np.uint64(_MULTIPLIER), np.uint64(_WORD), np.uint64(32)
+_LOW_MULTIPLIER, _HIGH_MULTIPLIER = np.uint64(_MULTIPLIER & _WORD), np.uint64(_MULTIPLIER >> 32)
 
 #: Which of its times: a message's verdicts, or its openings, share the low bits of the counter's second half.
 NTH_BITS = 20
@@ -83,19 +86,42 @@ def words_of_many(keys: RoundKeys, who: Int64, nth: Int64) -> tuple[Int64, Int64
     -------
     Four (n,) int64 arrays of values in 0..2**32 - 1.
     """
-    word, half = np.uint64(_WORD), np.uint64(32)
-    low_multiplier, high_multiplier = np.uint64(_MULTIPLIER & _WORD), np.uint64(_MULTIPLIER >> 32)
     first, second = who.astype(np.uint64), nth.astype(np.uint64)
     for key in keys:
-        # The product's upper half from four products of 32 bits (Hacker's Delight, section 8-2).
-        low, high = first & word, first >> half
-        cross = high * low_multiplier + (low * low_multiplier >> half)
-        middle = low * high_multiplier + (cross & word)
-        upper = high * high_multiplier + (cross >> half) + (middle >> half)
-        first, second = upper ^ second ^ np.uint64(key), first * np.uint64(_MULTIPLIER)
+        first, second = upper_product(first) ^ second ^ np.uint64(key), first * _MULTIPLIER_64
     return (
-        (first & word).astype(np.int64),
-        (first >> half).astype(np.int64),
-        (second & word).astype(np.int64),
-        (second >> half).astype(np.int64),
+        (first & _WORD_64).astype(np.int64),
+        (first >> _HALF_64).astype(np.int64),
+        (second & _WORD_64).astype(np.int64),
+        (second >> _HALF_64).astype(np.int64),
+    )
+
+
+def upper_product(first: Any) -> Any:
+    """Return the upper half of the product of uint64 (one or many) with the multiplier, from four products of 32 bits.
+
+    Hacker's Delight, section 8-2.
+    """
+    low, high = first & _WORD_64, first >> _HALF_64
+    cross = high * _LOW_MULTIPLIER + (low * _LOW_MULTIPLIER >> _HALF_64)
+    middle = low * _HIGH_MULTIPLIER + (cross & _WORD_64)
+    return high * _HIGH_MULTIPLIER + (cross >> _HALF_64) + (middle >> _HALF_64)
+
+
+def compiled_words(keys: NDArray[np.uint64], stream: int, who: int, nth: int) -> Words:
+    """Return the words of one thing, :func:`words` for a compiler: machine integers throughout.
+
+    Parameters
+    ----------
+    keys : (streams, 10) round keys.
+    stream : the row of ``keys`` that is used.
+    """
+    first, second = np.uint64(who), np.uint64(nth)
+    for i in range(_ROUNDS):
+        first, second = upper_product(first) ^ second ^ keys[stream, i], first * _MULTIPLIER_64
+    return (
+        np.int64(first & _WORD_64),
+        np.int64(first >> _HALF_64),
+        np.int64(second & _WORD_64),
+        np.int64(second >> _HALF_64),
     )

@@ -1,0 +1,158 @@
+"""The World and the state of a run as the compiled engine holds them: few flat arrays, whose records have names.
+
+Compiled functions get these as arguments; each array costs them several registers, so there are few of them. All of
+the World that is not one row a destination lies in one array of int64, and a record says where each column begins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.delivery.draws import RoundKeys
+from sim.delivery.world import World
+
+Int64 = NDArray[np.int64]
+Records = Any  #: a structured array; numpy's stubs know no fields
+NONE = -1
+#: Later than any run: a time that is not set, where the earliest of several counts.
+FAR_US = 1 << 61
+
+_WHOLE, _SMALL = np.int64, np.int32
+
+
+def _record(whole: str, small: str = "") -> np.dtype[Any]:
+    columns = [(name, _WHOLE) for name in whole.split()] + [(name, _SMALL) for name in small.split()]
+    return np.dtype(columns, align=True)
+
+
+#: One destination: what the World says of it, then its queue. Times that are not set are `FAR_US`.
+QUEUE = _record(
+    "key gap_ticks window_ticks dns_stage dns_temporary persistent_4yz late_5yz first_4yz refused_5yz new_pair"
+    " greylist_us max_messages lifetime_us max_retries most_connections"
+    " now_us arrival_us arrival_ticks ordinal phase_us window_us expiry_us timer_us dead_until_us"
+    " waiting mail covered_recipients connections failures failed_passes downs",
+    "index profile wait_start wait_stop route_start route_stop slot_start slot_stop stepwise"
+    " phase trace_row trace_stop oldest uncovered timers events idle_last live openings established touched"
+    " down held probe last_reason dead_reason in_line line_next",
+)
+#: One set of limits: connections in use, and the window of recipients.
+LIMIT = _record("connections recipients window_us in_use begins_us used wakes_us")
+#: One message. ``state`` is `FREE`, `ALIVE`, or `GONE` while something still refers to it; then it is free.
+MESSAGE = _record(
+    "ordinal arrival_us size_bytes attempt_us first_verdict_us ready_us failures_before downs_before",
+    "state destination recipients refusal new_pair waiting opening openings reason reply exposed route verdicts"
+    " retries deferral_events deferred tls_failed in_oldest in_uncovered",
+)
+FREE, ALIVE, GONE = range(3)
+#: One connection. ``state`` is `GONE` while only its idle time-out, which does nothing any more, is still to come.
+CONNECTION = _record(
+    "ordinal opener_ordinal dns_word turn_word opened_us established_us idle_since_us ends_us",
+    "state destination opener opening position route slot phase aged idle_timer carried outcome reason seen asked"
+    " stage message before after",
+)
+#: A place in a pairing heap: the least (time_us, order) is on top.
+NODE = _record("time_us order", "child sibling")
+#: The nodes of message i are 3 i + OLDEST, ...; those of connection c are 2 c + STEP, ...
+OLDEST, UNCOVERED, TIMER = range(3)
+STEP, IDLE = range(2)
+#: What all destinations of a shard share.
+SHARD = _record(
+    "open ceiling held_back arrived finished last_us next_us message_rows connection_rows opens closes free_messages"
+    " free_connections",
+    "first_destination message_head connection_head line_first line_last place_freed",
+)
+
+_BY_DESTINATION = (
+    "key", "gap_ticks", "dns_stage", "dns_temporary", "persistent_4yz", "late_5yz", "first_4yz", "refused_5yz",
+    "new_pair", "greylist_us", "max_messages", "lifetime_us", "max_retries", "profile", "wait_start", "wait_stop",
+)  # fmt: skip
+
+
+def pack(world: World) -> tuple[Int64, Records, Records]:
+    """Return the World's columns in one array, where each begins, and its single values.
+
+    Returns
+    -------
+    w : all columns but those of one row a destination, one after another.
+    at : record of the place in ``w`` at which a column begins. ``table_cells``, ... are widths of tables.
+    known : record of the single values of `sim.delivery.world.Rules`.
+    """
+    parts: dict[str, Int64] = {}
+    for group in (world.routes, world.hosts, world.backends, world.phases):
+        parts |= {f.name: getattr(group, f.name) for f in fields(group)}
+    parts["host_key"] = parts.pop("key")
+    for field in fields(world.rules):
+        if isinstance(value := getattr(world.rules, field.name), np.ndarray):
+            parts[field.name] = value
+    tables = world.tables
+    parts |= {f"table_{f.name}": getattr(tables, f.name) for f in fields(tables)}
+    parts |= {"planned": world.planned_outages, "waits_us": world.waits_us, "trace_rows": world.trace}
+    begins = np.cumsum([0, *(part.size for part in parts.values())])
+    sizes = {
+        "destinations": len(world.destinations.key), "routes": len(world.routes.host),
+        "backends": len(world.backends.chosen), "members": world.phases.seen_tls.shape[1],
+        "phases": len(world.phases.begins_us), "host_waits": len(world.rules.host_waits_us),
+        "gap_cells": len(tables.gap), "outage_cells": len(tables.outage), "accept_cells": tables.accept.shape[1],
+        "size_cells": len(tables.size_bytes), "recipient_steps": len(tables.recipients_below),
+        "knots": len(tables.knots_us), "traced": len(world.trace), "seen_classes": world.rules.reason.shape[1],
+    }  # fmt: skip
+    at = _one(dict(zip(parts, begins.tolist(), strict=False)) | sizes)
+    single = {f.name: v for f in fields(world.rules) if not isinstance(v := getattr(world.rules, f.name), np.ndarray)}
+    w = np.concatenate([np.ascontiguousarray(part, dtype=np.int64).reshape(-1) for part in parts.values()])
+    return w, at, _one(single)
+
+
+def keys_of(streams: list[RoundKeys]) -> NDArray[np.uint64]:
+    """Return the round keys of several streams, one row each."""
+    return np.array(streams, dtype=np.uint64)
+
+
+def queues_of(world: World) -> Records:
+    """Return the queue of every destination before its first message."""
+    d, r = world.destinations, world.routes
+    queues = records(QUEUE, len(d.key))
+    for name in _BY_DESTINATION:
+        queues[name] = getattr(d, name)
+    start, stop = d.route_start[:-1], d.route_start[1:]
+    least = np.minimum.reduceat(r.slot, start)
+    most = np.maximum.reduceat(r.slot, start)
+    queues["index"] = np.arange(len(d.key))
+    queues["window_ticks"] = world.tables.ticks_before[d.profile, -1]
+    queues["route_start"], queues["route_stop"] = start, stop
+    queues["slot_start"], queues["slot_stop"] = least, most + 1
+    queues["stepwise"] = (least != most) | (world.rules.until_us >= 0)
+    places = np.concatenate([[0], np.cumsum(np.minimum(world.slots.connections, 1 << 40))])
+    queues["most_connections"] = places[most + 1] - places[least]
+    queues["trace_row"], queues["trace_stop"] = d.trace_start[:-1], d.trace_start[1:]
+    for name in ("window_us", "expiry_us", "timer_us", "phase_us", "arrival_us"):
+        queues[name] = FAR_US
+    if len(world.phases.begins_us) > 1:
+        queues["phase_us"] = world.phases.begins_us[1]
+    for name in ("dead_until_us", "oldest", "uncovered", "timers", "events", "idle_last", "probe", "line_next"):
+        queues[name] = NONE
+    return queues
+
+
+def limits_of(world: World) -> Records:
+    """Return the limits of every slot, none of them in use."""
+    limits = records(LIMIT, len(world.slots.connections))
+    for field in fields(world.slots):
+        limits[field.name] = getattr(world.slots, field.name)
+    limits["wakes_us"] = NONE
+    return limits
+
+
+def records(dtype: np.dtype[Any], count: int) -> Records:
+    """Return so many records, all zero, whose fields are attributes with and without a compiler."""
+    return np.zeros(count, dtype=dtype).view(np.recarray)
+
+
+def _one(values: dict[str, int]) -> Records:
+    found = records(_record(" ".join(values)), 1)
+    for name, value in values.items():
+        found[name] = value
+    return found
