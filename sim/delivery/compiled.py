@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import jit
-from sim.delivery import draws, heaps, kernel, kernel_mail, kernel_opening, kernel_queue, rules
+from sim.delivery import draws, heaps, kernel, kernel_coupled, kernel_mail, kernel_opening, kernel_queue, rules
 from sim.delivery.draws import Stream, round_keys
+from sim.delivery.level import OpenConnections
 from sim.delivery.packed import (
     CONNECTION,
     FAR_US,
@@ -52,11 +53,13 @@ _OPENINGS = 1 << 21
 
 
 @cache
-def _compiled() -> SimpleNamespace:
+def compiled_kernel() -> SimpleNamespace:
     """Compile the kernel, or take what was compiled before."""
-    for module in (rules, draws, heaps, kernel_mail, kernel_opening, kernel_queue, kernel):
-        jit.register(*_functions(module))
-    return SimpleNamespace(**{f.__name__: jit.compiled(f) for f in (kernel.begin, kernel.advance, kernel.end)})
+    for module in (rules, draws, heaps, kernel_mail, kernel_opening, kernel_queue, kernel, kernel_coupled):
+        jit.register(*(f for f in _functions(module) if f is not draws.upper_product))
+    jit.register_upper_product(draws.upper_product, draws.MULTIPLIER)
+    entries = (kernel.begin, kernel.advance, kernel.end, kernel_coupled.plant, kernel_coupled.advance_together)
+    return SimpleNamespace(**{f.__name__: jit.compiled(f) for f in entries})
 
 
 def _functions(module: ModuleType) -> list[Callable[..., Any]]:
@@ -66,63 +69,100 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 class Compiled:
     """Runs a World under a seed and sends a row per message and per connection to a sink.
 
+    Destinations meet only at the system-wide ceiling of connections. So they run by themselves first; should more
+    connections be open at once than the ceiling allows, the sink forgets it all and they run together.
+
     Parameters
     ----------
     threads : None = as many as there are processors.
     """
 
     def __init__(self, world: World, seed: int, sink: Sink, threads: int | None = None) -> None:
-        self._sink = sink
-        self._kernel = _compiled()
+        self._world, self._seed, self._sink = world, seed, sink
         self._threads = threads or processors()
+
+    def run(self, progress: Progress | None = None) -> RunFacts:
+        """Run until every message has its fate, or until the World's ``until``."""
+        facts = _Run(self._world, self._seed, self._sink, self._threads).run(progress)
+        if facts.peak_connections > self._world.rules.max_connections:
+            self._sink.clear()
+            facts = _Run(self._world, self._seed, self._sink, together=True).run(progress)
+        return facts
+
+
+class _Run:
+    """One run: destinations by themselves, in shards that threads share, or all together in one."""
+
+    def __init__(self, world: World, seed: int, sink: Sink, threads: int = 1, *, together: bool = False) -> None:
+        self._sink = sink
+        self._kernel = compiled_kernel()
+        self._threads = threads
+        self._ceiling = world.rules.max_connections
         w, at, self._known = pack(world)
         self._world = (w, at, self._known, keys_of([round_keys(seed, stream) for stream in _STREAMS]))
         self._limits = limits_of(world)
         queues = queues_of(world)
         load = _expected_messages(world)
         self._window_us = _first_window_us(world, load.sum())
-        self._shards = [_Shard(queues[a:b], a) for a, b in pairwise(_cuts(load, 4 * self._threads))]
+        cuts = [0, len(queues)] if together else _cuts(load, 4 * threads)
+        self._shards = [_Shard(queues[a:b], a, self._ceiling if together else FAR_US) for a, b in pairwise(cuts)]
+        self._together = together
+        self._tree: tuple[Int64, ...] = ()
         self._lock = Lock()
         self._stopped = False
-        self._level = self._peak = 0
+        self._open = OpenConnections()
 
-    def run(self, progress: Progress | None = None) -> RunFacts:
-        """Run until every message has its fate, or until the World's ``until``."""
+    def run(self, progress: Progress | None) -> RunFacts:
         until_us = int(self._known.until_us[0])
-        stop_us = FAR_US if until_us < 0 else until_us
-        with np.errstate(over="ignore"), ThreadPoolExecutor(self._threads) as pool:
-            self._each(pool, lambda shard: self._kernel.begin(*self._world, shard.queues))
-            now = 0
-            while now < stop_us:
-                window_ends = min(now + self._window_us, stop_us)
-                self._each(pool, lambda shard, ends=window_ends: self._advance(shard, ends))
-                self._merge_connections()
-                now = min(int(shard.state.next_us[0]) for shard in self._shards)
-                if progress is not None:
-                    progress(window_ends, self._sum("arrived"), self._sum("finished"))
-            if until_us >= 0:
+        with ThreadPoolExecutor(self._threads) as pool:
+            self._each(pool, self._begin)
+            self._run_windows(pool, FAR_US if until_us < 0 else until_us, progress)
+            if until_us >= 0 and not self._too_many():
                 self._each(pool, lambda shard: self._end(shard, until_us))
         left = sum(int(shard.queues.mail.sum() + shard.queues.live.sum()) for shard in self._shards)
-        if left:
+        if left and not self._too_many():
             raise RuntimeError(f"{left} messages and connections are left, but no event is")
         last_us = max(int(shard.state.last_us[0]) for shard in self._shards)
-        return RunFacts(last_us, self._sum("arrived"), self._peak)
+        return RunFacts(last_us, self._sum("arrived"), self._open.peak, bool(self._sum("held_back")))
+
+    def _run_windows(self, pool: ThreadPoolExecutor, stop_us: int, progress: Progress | None) -> None:
+        now = 0
+        while now < stop_us and not self._too_many():
+            ends_us = min(now + self._window_us, stop_us)
+            self._each(pool, lambda shard, ends=ends_us: self._advance(shard, ends))
+            self._merge_connections()
+            now = min(int(shard.state.next_us[0]) for shard in self._shards)
+            if progress is not None:
+                progress(min(now, ends_us), self._sum("arrived"), self._sum("finished"))
+
+    def _too_many(self) -> bool:
+        return not self._together and self._open.peak > self._ceiling
 
     def _each(self, pool: ThreadPoolExecutor, work: Callable[[_Shard], None]) -> None:
         """Do a piece of work for every shard; Ctrl-C ends it at the next full buffer."""
         try:
-            futures = [pool.submit(work, shard) for shard in self._shards]
-            for future in futures:
+            for future in [pool.submit(_quietly, work, shard) for shard in self._shards]:
                 future.result()
         except BaseException:
             self._stopped = True
             raise
 
+    def _begin(self, shard: _Shard) -> None:
+        self._kernel.begin(*self._world, shard.queues)
+        if self._together:
+            leaves = 1 << max(1, (len(shard.queues) - 1).bit_length())
+            self._tree = np.empty(leaves, dtype=np.int64), np.empty(2 * leaves, dtype=np.int64)
+            self._kernel.plant(shard.queues, shard.message_nodes, shard.connection_nodes, *self._tree)
+
     def _advance(self, shard: _Shard, until_us: int) -> None:
         shard.state.next_us = FAR_US
         first = 0
         while first < len(shard.queues) and not self._stopped:
-            first = self._kernel.advance(*self._world, *shard.arrays(self._limits), first, until_us)
+            arrays = (*self._world, *shard.arrays(self._limits))
+            if self._together:
+                first = self._kernel.advance_together(*arrays, *self._tree, until_us)
+            else:
+                first = self._kernel.advance(*arrays, first, until_us)
             self._send(shard)
             if first < len(shard.queues):
                 shard.make_room(first)
@@ -141,14 +181,9 @@ class Compiled:
                 self._sink.connections(connections)
 
     def _merge_connections(self) -> None:
-        """Follow how many connections are open at once, over all shards, and adapt the window to how many there were."""
+        """Follow how many connections are open at once, and adapt the window to how many there were."""
         opens, closes = (np.concatenate(times) for times in zip(*(s.times() for s in self._shards), strict=True))
-        if self._level + len(opens) > self._peak:
-            opens.sort()
-            closes.sort()
-            open_now = self._level + np.arange(1, len(opens) + 1) - np.searchsorted(closes, opens, side="right")
-            self._peak = max(self._peak, int(open_now.max(initial=0)))
-        self._level += len(opens) - len(closes)
+        self._open.add(opens, closes)
         if len(opens) < _OPENINGS // 2:
             self._window_us = min(2 * self._window_us, FAR_US)
         elif len(opens) > 2 * _OPENINGS:
@@ -156,6 +191,12 @@ class Compiled:
 
     def _sum(self, name: str) -> int:
         return sum(int(shard.state[name][0]) for shard in self._shards)
+
+
+def _quietly(work: Callable[[_Shard], None], shard: _Shard) -> None:
+    """Do the work of a thread; products of draws overflow on purpose, which plain Python's NumPy would warn of."""
+    with np.errstate(over="ignore"):
+        work(shard)
 
 
 def processors() -> int:
@@ -190,13 +231,13 @@ def _cuts(load: NDArray[np.float64], shards: int) -> list[int]:
 class _Shard:
     """Some destinations, and room for their mail, their connections and the rows they send."""
 
-    def __init__(self, queues: Records, first: int) -> None:
+    def __init__(self, queues: Records, first: int, ceiling: int) -> None:
         self.queues = queues
         self.state = records(SHARD, 1)
         self.state.first_destination = first
-        self.state.ceiling = FAR_US
+        self.state.ceiling = ceiling
         self.state.message_head = self.state.connection_head = NONE
-        self.state.line_first = self.state.line_last = NONE
+        self.state.line_first = self.state.touched_first = NONE
         self.messages, self.message_nodes = records(MESSAGE, 0), records(NODE, 0)
         self.connections, self.connection_nodes = records(CONNECTION, 0), records(NODE, 0)
         self.out = np.empty((_ROWS, len(MESSAGE_COLUMNS)), dtype=np.int64)

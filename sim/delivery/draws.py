@@ -24,11 +24,11 @@ RoundKeys = tuple[int, ...]
 
 _MASK = (1 << 64) - 1
 _WORD = (1 << 32) - 1
-_MULTIPLIER = 0xD2B74407B1CE6E93
+MULTIPLIER = 0xD2B74407B1CE6E93
 _WEYL = 0x9E3779B97F4A7C15
 _ROUNDS = 10
-_MULTIPLIER_64, _WORD_64, _HALF_64 = np.uint64(_MULTIPLIER), np.uint64(_WORD), np.uint64(32)
-_LOW_MULTIPLIER, _HIGH_MULTIPLIER = np.uint64(_MULTIPLIER & _WORD), np.uint64(_MULTIPLIER >> 32)
+_MULTIPLIER_64, _WORD_64, _HALF_64 = np.uint64(MULTIPLIER), np.uint64(_WORD), np.uint64(32)
+_LOW_MULTIPLIER, _HIGH_MULTIPLIER = np.uint64(MULTIPLIER & _WORD), np.uint64(MULTIPLIER >> 32)
 
 #: Which of its times: a message's verdicts, or its openings, share the low bits of the counter's second half.
 NTH_BITS = 20
@@ -64,7 +64,7 @@ def philox_round_keys(key: int) -> RoundKeys:
 def philox(keys: RoundKeys, first: int, second: int) -> tuple[int, int]:
     """Return Philox2x64-10 of a counter's two unsigned halves."""
     for key in keys:
-        product = _MULTIPLIER * first
+        product = MULTIPLIER * first
         first, second = (product >> 64) ^ second ^ key, product & _MASK
     return first, second
 

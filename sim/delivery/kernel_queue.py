@@ -101,7 +101,7 @@ def open_more(
         if i == NONE or not any_free(q, limits):
             return
         if shard.open >= shard.ceiling:
-            shard.held_back = 1
+            shard.held_back = q.held_back = 1
             return
         nth = ms[i].openings
         dns_word, turn_word = begin_pass(keys, q, ms[i].ordinal, nth)
@@ -355,7 +355,6 @@ def record(
     limits[connection.slot].in_use -= 1
     q.live -= 1
     shard.open -= 1
-    shard.place_freed = 1
     closes[shard.closes] = now_us
     shard.closes += 1
     row = shard.connection_rows

@@ -37,7 +37,7 @@ QUEUE = _record(
     " waiting mail covered_recipients connections failures failed_passes downs",
     "index profile wait_start wait_stop route_start route_stop slot_start slot_stop stepwise"
     " phase trace_row trace_stop oldest uncovered timers events idle_last live openings established touched"
-    " down held probe last_reason dead_reason in_line line_next",
+    " down held probe last_reason dead_reason held_back in_line line_next touched_next",
 )
 #: One set of limits: connections in use, and the window of recipients.
 LIMIT = _record("connections recipients window_us in_use begins_us used wakes_us")
@@ -61,9 +61,9 @@ OLDEST, UNCOVERED, TIMER = range(3)
 STEP, IDLE = range(2)
 #: What all destinations of a shard share.
 SHARD = _record(
-    "open ceiling held_back arrived finished last_us next_us message_rows connection_rows opens closes free_messages"
+    "open ceiling held_back arrived finished now_us last_us next_us message_rows connection_rows opens closes free_messages"
     " free_connections",
-    "first_destination message_head connection_head line_first line_last place_freed",
+    "first_destination message_head connection_head line_first line_last touched_first touched_last stage",
 )
 
 _BY_DESTINATION = (
