@@ -60,8 +60,8 @@ def ceiling_caveats(most: int, where: str) -> list[str]:
     where : the end of the sentence; empty where it was reached nowhere.
     """
     told = (
-        f"The system-wide ceiling, max_connections = {most:,}, was reached {where}: mail waits for a place then, and who "
-        "goes first is an assumption (docs/decisions/ceiling.md)."
+        f"The system-wide ceiling, max_connections = {most:,}, was reached {where}: mail waits for a place then, and "
+        "who goes first is an assumption (docs/decisions/ceiling.md)."
     )
     return [told] if where else []
 
