@@ -60,10 +60,6 @@ class OutputError(SimError):
     """A result cannot be written where it was asked for."""
 
 
-class LimitError(SimError):
-    """A run met a limit this program does not model yet: the answer would be wrong, so there is none."""
-
-
 def did_you_mean(value: object, allowed: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest allowed spelling, or an empty string."""
     spelling = {str(a).lower(): str(a) for a in allowed}

@@ -40,7 +40,8 @@ class DeliverySwitches:
     dns_s, dns_timeout_s : how long a look-up takes, and until a temporary failure is known (assumed).
     handshake_timeout_s : how long the sender waits for a handshake that hangs (assumed; the default is Postfix's
         ``smtp_starttls_timeout``).
-    max_connections : system-wide ceiling of outbound connections (AsyncOS user guide 10.0: 10,000).
+    max_connections : system-wide ceiling of outbound connections (AsyncOS user guide 10.0: 10,000); mail waits for a
+        place below it.
     """
 
     new_mail_probes: bool = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.account import account_counts, account_sentence
-from sim.cli.caveats import sender_caveats
+from sim.cli.caveats import ceiling_caveats, sender_caveats
 from sim.cli.modes import policy_file, told
 from sim.cli.options import (
     json_option,
@@ -28,7 +28,7 @@ from sim.cli.options import (
     vary_option,
 )
 from sim.cli.output import Output, progress
-from sim.cli.text import Column, count, rows_of, say, say_json, seconds, share, table, wrapped
+from sim.cli.text import Column, count, counted, rows_of, say, say_json, seconds, share, table, wrapped
 from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def capacity_command(
             say_json(
                 _document(result, shape=shape)
                 | facts
-                | {"notes": sender_caveats(file.scenario)}
+                | {"notes": _notes(result)}
                 | {"written": [str(path) for path in written]}
             )
             return
@@ -160,8 +160,17 @@ def _say(result: CapacityResult, scenario: Scenario, *, shape: bool) -> None:
     if sentence := account_sentence(scenario.policy):
         say(wrapped(sentence))
     _tell(result, shape=shape)
-    for text in sender_caveats(scenario):
+    for text in _notes(result):
         say(wrapped(text))
+
+
+def _notes(result: CapacityResult) -> list[str]:
+    """Say where all connections there may be are in use, and what is not used of another sender's policy."""
+    scenario, runs = result.scenario, len(result.loads)
+    ceiling = scenario.delivery.max_connections
+    met = sum(load.in_use.peak()[0] >= ceiling for load in result.loads)
+    where = f"in {met:,} of {counted(runs, 'run')}" if met else ""
+    return [*ceiling_caveats(ceiling, where), *sender_caveats(scenario)]
 
 
 def _document(result: CapacityResult, *, shape: bool) -> dict[str, Any]:

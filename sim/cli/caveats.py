@@ -51,6 +51,21 @@ def sender_caveats(scenario: Scenario) -> list[str]:
     return found
 
 
+def ceiling_caveats(most: int, where: str) -> list[str]:
+    """Say that the system-wide ceiling of connections was reached.
+
+    Parameters
+    ----------
+    most : the ceiling, connections.
+    where : the end of the sentence; empty where it was reached nowhere.
+    """
+    told = (
+        f"The system-wide ceiling, max_connections = {most:,}, was reached {where}: mail waits for a place then, and "
+        "who goes first is an assumption (docs/decisions/ceiling.md)."
+    )
+    return [told] if where else []
+
+
 def row_caveats(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say that rows of different settings are of different mail, and which rest on few delivered messages.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.account import account_counts, account_sentence
-from sim.cli.caveats import sender_caveats
+from sim.cli.caveats import ceiling_caveats, sender_caveats
 from sim.cli.options import (
     amount_of,
     json_option,
@@ -29,7 +29,7 @@ from sim.cli.options import (
     vary_option,
 )
 from sim.cli.output import Output, progress
-from sim.cli.text import Column, rows_of, say, say_json, seconds, share, table, wrapped
+from sim.cli.text import Column, counted, rows_of, say, say_json, seconds, share, table, wrapped
 
 if TYPE_CHECKING:
     from sim.formats.scenario_file import ScenarioFile
@@ -183,6 +183,9 @@ def p99_sentence(result: ModesResult) -> str:
 
 def _notes(result: ModesResult) -> list[str]:
     found = [sentence for sentence in (timeline_sentence(result), p99_sentence(result)) if sentence]
+    runs = [run["ceiling_reached"] for totals in result.totals for run in totals]
+    where = f"in {sum(runs):,} of {counted(len(runs), 'run')}" if any(runs) else ""
+    found += ceiling_caveats(result.scenario.delivery.max_connections, where)
     return [*found, *sender_caveats(result.scenario)]
 
 

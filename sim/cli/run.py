@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sim.cli.account import account_counts, account_sentence
-from sim.cli.caveats import row_caveats, sender_caveats, verify_caveats
+from sim.cli.caveats import ceiling_caveats, row_caveats, sender_caveats, verify_caveats
 from sim.cli.modes import FATES, LEGEND, after_the_end, told
 from sim.cli.options import json_option, out_option, seed_option, sender_option, sender_setting_option, sent_by
 from sim.cli.output import Output, Progress, progress
@@ -233,6 +233,8 @@ def _caveats(file: ScenarioFile, result: Result) -> list[str]:
     in_force = {row["setting"] for row in rows if row["messages"]}
     found = [*sender_caveats(file.scenario), *row_caveats(rows)]
     found += verify_caveats(file.scenario.population, in_force) if file.scenario.is_gateway else []
+    where = "at times" if result.meta["ceiling_reached"] else ""
+    found += ceiling_caveats(file.scenario.delivery.max_connections, where)
     if any(event.policy is not None for event in file.scenario.timeline):
         found.append("The policy changes during the run: tables name entries and settings as they were at its start.")
     return found

@@ -44,6 +44,9 @@ class Engine(Protocol):
     def connection_opened(self) -> None:
         """Count one more open connection."""
 
+    def line_up(self, destination: Destination) -> None:
+        """Let a destination wait for a place below the system-wide ceiling of connections."""
+
     def transfer_us(self, destination: Destination, message: Message, host: int) -> int:
         """Return how long an accepted message takes."""
 
@@ -65,6 +68,7 @@ class Destination(ABC):
         self.lifetime_us, self.max_retries = lists.lifetime_us[index], lists.max_retries[index]
         self.max_messages = lists.max_messages[index]
         self.idle_us, self.eagerness = lists.rules.idle_us, lists.rules.messages_per_opening
+        self.ceiling = lists.rules.max_connections
         self.ages = lists.rules.aged_after_us >= 0 or bool(lists.rules.aged_after_tls_failure)
         self.mail: dict[int, Message] = {}
         self.on_timer: set[int] = set()
@@ -77,7 +81,7 @@ class Destination(ABC):
         self.connections = 0
         self.openings = 0
         self.established = 0
-        self.dispatch_due = False
+        self.dispatch_due = self.in_line = False
         self.injected = self.done = 0
 
     # --- mail comes, waits and goes
@@ -186,10 +190,13 @@ class Destination(ABC):
         return None
 
     def open_more(self) -> None:
-        """Open a connection for each waiting message that has none, as far as limits allow."""
+        """Open a connection for each waiting message that has none, as far as limits and the ceiling allow."""
         now = self.engine.now
         while self.may_open() and (message := self.oldest_uncovered()) is not None:
             if not any(limit.in_use < limit.connections for limit in self.own_limits):
+                return
+            if self.engine.open_connections >= self.ceiling:
+                self.engine.line_up(self)
                 return
             dns_word, routes = self.engine.plan(self, message)
             limit = self._first_free(routes)

@@ -11,6 +11,7 @@ No ``simpy.Resource`` is used: equal times are the normal case here, and their o
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
@@ -29,7 +30,6 @@ from sim.delivery.parts import Connection, Limit, Message
 from sim.delivery.queue import Destination
 from sim.delivery.rules import HOUR_US, UNIT_BITS, Rank
 from sim.delivery.world import World
-from sim.errors import LimitError
 from sim.results.sinks import Sink
 from sim.terms import Demand, Outcome, Seen, Stage
 
@@ -56,6 +56,7 @@ class RunFacts:
     end_us: int
     arrived: int
     peak_connections: int
+    ceiling_reached: bool  #: whether the system-wide ceiling ever held an opening back
 
 
 class Reference:
@@ -68,6 +69,8 @@ class Reference:
         self.limits = [Limit(*row) for row in zip(*self.lists.slot_columns, strict=True)]
         self.open_connections = self.peak_connections = self.arrived = 0
         self.touched: list[Destination] = []
+        self.line: deque[Destination] = deque()
+        self.ceiling_reached = False
         self.now = 0
         self._outages = Outages(self.lists, seed)
         self._pass, self._connection, self._verdict = (
@@ -84,13 +87,7 @@ class Reference:
             Started(self.env, self.change(phase))
 
     def run(self, progress: Progress | None = None) -> RunFacts:
-        """Run until every message has its fate, or until the World's ``until``.
-
-        Raises
-        ------
-        LimitError
-            When more connections are open at once than the system-wide ceiling allows.
-        """
+        """Run until every message has its fate, or until the World's ``until``."""
         until, hour = self.lists.rules.until_us, HOUR_US
         for now in self.instants(until):
             if now >= hour:
@@ -101,21 +98,39 @@ class Reference:
 
     def instants(self, until_us: int = -1) -> Iterator[int]:
         """Run instant by instant: yield the time of each after all of its events and dispatches."""
-        env, touched = self.env, self.touched
+        env, touched, line = self.env, self.touched, self.line
+        ceiling = self.lists.rules.max_connections
         now = env.following_us()
         while now is not None and (until_us < 0 or now < until_us):
             self.now = now
             env.step()
             following = env.following_us()
-            if touched and following != now:
+            if (touched or (line and self.open_connections < ceiling)) and following != now:
                 due = sorted(touched, key=_index) if len(touched) > 1 else touched.copy()
                 touched.clear()
+                if line:
+                    self._serve_line()
                 for destination in due:
-                    destination.dispatch()
+                    if destination.dispatch_due:
+                        destination.dispatch()
                 following = env.following_us()
             if following != now:
                 yield now
             now = following
+
+    def _serve_line(self) -> None:
+        """Dispatch who waits for a place below the ceiling, first come, first served, as long as there is one."""
+        while self.line and self.open_connections < self.lists.rules.max_connections:
+            destination = self.line.popleft()
+            destination.in_line = False
+            destination.dispatch()
+
+    def line_up(self, destination: Destination) -> None:
+        """Let a destination that the ceiling stops wait at the end of the line, unless it stands there already."""
+        self.ceiling_reached = True
+        if not destination.in_line:
+            destination.in_line = True
+            self.line.append(destination)
 
     def _finished(self, until: int) -> RunFacts:
         for destination in self.destinations:
@@ -126,7 +141,7 @@ class Reference:
                 )
             destination.end(self.now if until < 0 else until)
         self.rows.flush()
-        return RunFacts(self.rows.last_us, self.arrived, self.peak_connections)
+        return RunFacts(self.rows.last_us, self.arrived, self.peak_connections, self.ceiling_reached)
 
     # --- processes
 
@@ -274,14 +289,7 @@ class Reference:
         )
 
     def connection_opened(self) -> None:
-        """Count one more open connection against the system-wide ceiling."""
+        """Count one more open connection."""
         self.open_connections += 1
-        if self.open_connections <= self.peak_connections:
-            return
-        self.peak_connections = self.open_connections
-        if self.open_connections > self.lists.rules.max_connections:
-            raise LimitError(
-                f"max_connections = {self.lists.rules.max_connections}: more connections are open at "
-                f"{self.now / 1e6:.0f} s, and a ceiling that makes mail wait is not modelled yet; "
-                "allowed: a higher ceiling, lower limits per destination, or less mail"
-            )
+        if self.open_connections > self.peak_connections:
+            self.peak_connections = self.open_connections

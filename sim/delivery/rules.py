@@ -5,7 +5,7 @@ above 2**62, so that a compiler may take them as they stand.
 
 The total order of events is published here too: (time, rank of kind, destination, ordinal). The ordinal is
 the connection's for connection events and the message's for message events. After all events of an
-instant each destination that was touched is dispatched once.
+instant each destination that was touched is dispatched once, those that wait for the system-wide ceiling first.
 """
 
 from __future__ import annotations

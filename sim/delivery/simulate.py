@@ -40,8 +40,6 @@ def simulate(
     ------
     ScenarioError
         When the engine is unknown or a part of the scenario does not fit together.
-    LimitError
-        When more connections are open at once than the system-wide ceiling allows.
     """
     if engine not in ENGINES:
         raise ScenarioError(complaint("engine", engine, ENGINES))
@@ -67,10 +65,14 @@ def check_seed(seed: object) -> None:
 def run_world(
     world: World, seed: int, sink: CountSink | RecordSink, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Run a World into a sink and return what the run says of itself: end_s, peak_connections."""
+    """Run a World into a sink and return what the run says of itself: end_s, peak_connections, ceiling_reached."""
     with _rare_collections():
         facts = Reference(world, seed, sink).run(progress)
-    return {"end_s": facts.end_us / 1e6, "peak_connections": facts.peak_connections}
+    return {
+        "end_s": facts.end_us / 1e6,
+        "peak_connections": facts.peak_connections,
+        "ceiling_reached": facts.ceiling_reached,
+    }
 
 
 @contextmanager

@@ -111,7 +111,7 @@ class Rules:
     window_us: int  #: mail arrives in 0..window
     until_us: int  #: -1 = run until every message has its fate
     messages_per_opening: int
-    max_connections: int  #: system-wide ceiling
+    max_connections: int  #: system-wide ceiling, for which mail waits
     new_mail_probes: int
     success_releases_all: int
     expire_at_lifetime: int

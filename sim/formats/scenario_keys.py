@@ -174,7 +174,13 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
         "dns_s": _number("a look-up", "0..86400 s", "0.02", ge=0, le=86_400),
         "dns_timeout_s": _number("until a temporary failure is known", "0..86400 s", "30", ge=0, le=86_400),
         "handshake_timeout_s": _number("until a hanging handshake is given up", "0..86400 s", "300", ge=0, le=86_400),
-        "max_connections": _count("system-wide ceiling", "1..1000000", "10000", ge=1, le=1_000_000),
+        "max_connections": _count(
+            "connections at once over all destinations; mail waits for a place",
+            "1..1000000",
+            "10000",
+            ge=1,
+            le=1_000_000,
+        ),
     },
     "timeline": {
         "event": _word("what happens", EVENTS, "needed"),

@@ -34,7 +34,8 @@ class Result:
     labels : names of the codes.
     counts : the sink the engine fed; a `RecordSink` when every message was kept.
     meta : what was run: policy_hash, world_hash, population_hash, seed, version, days, until_s (None: the run drained),
-        engine, peak_connections, timeline (label, at_h, for_h of each event), ... Any other key is kept and shown.
+        engine, peak_connections, ceiling_reached (it held an opening back), timeline (label, at_h, for_h of each
+        event), ... Any other key is kept and shown.
     """
 
     def __init__(self, labels: Labels, counts: CountSink | RecordSink, meta: Mapping[str, Any] | None = None) -> None:
@@ -94,8 +95,8 @@ class Result:
         import pandas as pd
 
         values: dict[str, Any] = self.totals()
-        peak = self.meta.get("peak_connections")
-        values |= {} if peak is None else {"peak_connections": peak}
+        of_all = ("peak_connections", "ceiling_reached")
+        values |= {name: self.meta[name] for name in of_all if self.meta.get(name) is not None}
         known = [key for key in _META_ORDER if self.meta.get(key) is not None]
         others = [key for key in self.meta if key not in known and key not in values and self.meta[key] is not None]
         values |= {key: self.meta[key] for key in (*known, *others) if self.meta[key] != []}

@@ -75,8 +75,8 @@ def capacity(
 
     Raises
     ------
-    ScenarioError, LimitError
-        When an argument is out of range, or a run meets a limit the model does not have.
+    ScenarioError
+        When an argument is out of range.
     """
     _check(percentile, within_s)
     check_jobs(jobs)

@@ -104,10 +104,19 @@ def _named(name: str, labels: Labels) -> tuple[str, Int64]:
     return (spelled[found[0]], np.array(found)) if found and name else (name, np.zeros(0, dtype=np.int64))
 
 
+def among_all(world: World, destinations: Int64, limit: int) -> World:
+    """Return the World in which these destinations have this limit of connections each."""
+    # A limit over each MX address is one slot a route; every slot of a destination gets the limit.
+    owner = np.repeat(np.arange(len(world.destinations.key)), np.diff(world.destinations.route_start))
+    connections = world.slots.connections.copy()
+    connections[world.routes.slot[np.isin(owner, destinations)]] = limit
+    return replace(world, slots=replace(world.slots, connections=connections))
+
+
 def only(world: World, destinations: Int64, limit: int) -> World:
     """Return the World in which mail goes to these destinations alone, each under this limit of connections.
 
-    Destinations share nothing, so their mail meets what it met among the others.
+    Destinations share nothing but the system-wide ceiling: below it, their mail meets what it met among the others.
     """
     count = len(world.destinations.key)
     chosen = np.zeros(count, dtype=bool)
@@ -116,16 +125,22 @@ def only(world: World, destinations: Int64, limit: int) -> World:
     kept = np.repeat(chosen, rows)
     starts = np.concatenate([[0], np.cumsum(np.where(chosen, rows, 0))]).astype(np.int64)
     gap = np.where(chosen, world.destinations.gap_ticks, 0)
-    # A limit over each MX address is one slot a route; every slot of a destination gets the limit.
-    owner = np.repeat(np.arange(count), np.diff(world.destinations.route_start))
-    connections = world.slots.connections.copy()
-    connections[world.routes.slot[chosen[owner]]] = limit
     return replace(
-        world,
+        among_all(world, destinations, limit),
         destinations=replace(world.destinations, gap_ticks=gap, trace_start=starts),
-        slots=replace(world.slots, connections=connections),
         trace=world.trace[kept],
     )
+
+
+def room_beside(load: RunLoad, destinations: Int64, ceiling: int) -> int:
+    """Return how many connections these destinations may have in use, before they and the others meet the ceiling.
+
+    0 where a run has met it already: what the others would use without it is not known then.
+    """
+    if load.in_use.peak()[0] >= ceiling:
+        return 0
+    others = np.setdiff1d(np.arange(len(load.labels.domains)), destinations)
+    return ceiling - load.only(others).in_use.peak()[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +202,11 @@ def offered_load(worlds: Sequence[World], loads: Sequence[RunLoad], destination:
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """One limit that was tried, with its loads, one a replication; ``until_s`` ends the runs, None = they drain."""
+    """One limit that was tried, with its loads, one a replication.
+
+    ``until_s`` ends the runs, None = they drain; ``ceiling_met`` says whether all connections that the system-wide
+    ceiling allows were in use at times.
+    """
 
     limit: int
     loads: tuple[RunLoad, ...]
@@ -195,6 +214,7 @@ class Tried:
     share: float
     within_s: float
     until_s: float | None = None
+    ceiling_met: bool = False
 
     @cached_property
     def _asked(self) -> dict[str, Int64]:
@@ -333,6 +353,8 @@ class Search:
         other = "it" if deferred == 0 else "the other"
         if max(_peak_of_any(load) for load in tried.loads) >= tried.limit:
             return f"{text}: {other} waits for connections, all of which are in use at times"
+        if tried.ceiling_met:
+            return f"{text}: {other} waits for connections, since those of the system-wide ceiling are in use at times"
         mean = duration(self.offered.service.mean_s)
         needs = f"a message to {self.offered.domain} needs {mean} of a connection's time on average"
         return f"{text}: {other} takes longer than that by itself, since {needs}"
@@ -368,7 +390,8 @@ def search(
 
     Every limit meets the same mail and the same peers. The largest limit goes first: what it uses at most bounds the
     answer, since a limit that is never reached changes nothing. Then bisection, which looks around Erlang C's answer
-    first. Where even the largest does not do, bisection for the smallest that has as much mail in time.
+    first. Where even the largest does not do, bisection for the smallest that has as much mail in time. Mail of the
+    others is run again only where it could matter: where all together meet the system-wide ceiling.
 
     Parameters
     ----------
@@ -386,10 +409,14 @@ def search(
     own = [load.only(destinations) for load in loads]
     hour, _ = busiest_hour([load.of_message["arrival_us"] for load in own])
     tried: dict[int, Tried] = {}
+    ceiling = worlds[0][0].rules.max_connections
+    room = [room_beside(load, destinations, ceiling) for load in loads]
 
     def keeps(limit: int) -> bool:
-        ran = run([(only(world, destinations, limit), seed) for world, seed in worlds])
-        tried[limit] = Tried(limit, tuple(load.only(destinations) for load in ran), hour, share, within_s, until_s)
+        ran = _ran_under(limit, worlds, destinations, room, run)
+        met = any(load.in_use.peak()[0] >= ceiling for load in ran)
+        own = tuple(load.only(destinations) for load in ran)
+        tried[limit] = Tried(limit, own, hour, share, within_s, until_s, met)
         return tried[limit].kept
 
     busiest = int(destinations[np.argmax(counts[destinations])])
@@ -406,6 +433,17 @@ def search(
     limits = np.concatenate([_policy_limits(world, destinations) for world, _ in worlds])
     target = Target(name, destinations, int(limits.min()), int(limits.max()))
     return Search(target, tuple(tried[n] for n in sorted(tried)), offered)
+
+
+def _ran_under(
+    limit: int, worlds: Sequence[tuple[World, int]], destinations: Int64, room: Sequence[int], run: Run
+) -> Sequence[RunLoad]:
+    """Run a limit with the mail of these destinations alone, or with all where there is no room beside the others."""
+    if min(room) > 0:
+        alone = run([(only(world, destinations, limit), seed) for world, seed in worlds])
+        if all(load.in_use.peak()[0] <= most for load, most in zip(alone, room, strict=True)):
+            return alone
+    return run([(among_all(world, destinations, limit), seed) for world, seed in worlds])
 
 
 def _bisect(does: Callable[[int], bool], high: int, guess: int | None = None) -> int:

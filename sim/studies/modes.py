@@ -105,8 +105,8 @@ def modes(
 
     Raises
     ------
-    ScenarioError, LimitError
-        When an argument is out of range, or a run meets a limit the model does not have.
+    ScenarioError
+        When an argument is out of range.
     """
     check_jobs(jobs)
     plan = Plan.of(scenario, replications, precision, vary, seed, most)

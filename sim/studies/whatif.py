@@ -87,7 +87,7 @@ def whatif(
 
     Raises
     ------
-    ScenarioError, PolicyError, LimitError
+    ScenarioError, PolicyError
         When no change is given, an argument is out of range, or ``to`` has another population or other mail.
 
     Examples

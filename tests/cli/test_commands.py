@@ -142,6 +142,27 @@ def test_run_says_which_rows_do_not_compare_or_rest_on_few_messages(scenario: Pa
     assert document("run", str(scenario))["notes"] == []
 
 
+def test_a_ceiling_that_holds_mail_back_is_told(scenario: Path) -> None:
+    """By three commands, as text and as JSON; none says so of a ceiling that is not reached."""
+    one = ("--replications", "1", "--jobs", "1")
+    asked = {"run": (), "modes": one, "capacity": (*one, "--no-concurrency")}
+    where = {"run": "at times", "modes": "in 8 of 8 runs", "capacity": "in 1 of 1 run"}
+
+    def told(command: str) -> list[str]:
+        notes: list[str] = document(command, str(scenario), *asked[command])["notes"]
+        return [note for note in notes if "ceiling" in note]
+
+    assert not any(map(told, asked))
+    scenario.write_text(SCENARIO + "[delivery]\nmax_connections = 1\n")
+    for command, options in asked.items():
+        begins = f"The system-wide ceiling, max_connections = 1, was reached {where[command]}: mail waits for a place"
+        [note] = told(command)
+        assert note.startswith(begins)
+        assert note in flat(printed(command, str(scenario), *options))
+    meta = document("run", str(scenario))["meta"]
+    assert (meta["peak_connections"], meta["ceiling_reached"]) == (1, True)
+
+
 def test_modes_says_how_far_p99_differs_between_replications() -> None:
     some = (*SMALL, "--replications", "3", "--jobs", "1")
     [note] = document("modes", *some)["notes"]

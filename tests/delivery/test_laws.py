@@ -29,6 +29,7 @@ from tests.delivery.worlds import (
     S,
     random_world,
     with_ageing,
+    with_ceiling,
     with_lifetime,
     with_other_demands,
     with_random_tables,
@@ -56,6 +57,12 @@ def world_of(seed: int, *, by_message: bool = False, **options: Any) -> World:
     if by_message:
         world = with_ageing(with_other_demands(with_retry_by_message(world, seed), seed), seed)
     return world
+
+
+def any_world(seed: int, *, low: bool) -> World:
+    """A world of either way to retry, under a low ceiling of connections or under none that is met."""
+    world = world_of(seed, by_message=is_by_message(seed))
+    return with_ceiling(world, seed) if low else world
 
 
 def is_by_message(seed: int) -> bool:
@@ -126,11 +133,12 @@ def connections(destination: Destination) -> tuple[list[Connection], list[Connec
 # --- after every instant
 
 
+@pytest.mark.parametrize("low", [False, True])
 @pytest.mark.parametrize("first", range(0, len(FEW), 50))
-def test_every_message_is_in_exactly_one_place_after_every_instant(first: int) -> None:
+def test_every_message_is_in_exactly_one_place_after_every_instant(first: int, low: bool) -> None:
     """Per destination: injected = done + waiting + on timers + in transfer, and one message on each busy connection."""
     for seed in range(first, first + 50):
-        run = Run(world_of(seed, by_message=is_by_message(seed)), seed)
+        run = Run(any_world(seed, low=low), seed)
         for now in run.instants():
             for destination in run.engine.destinations:
                 waiting, on_timer, in_transfer = places(destination)
@@ -146,11 +154,12 @@ def test_every_message_is_in_exactly_one_place_after_every_instant(first: int) -
         assert all(d.injected == d.done for d in run.engine.destinations), seed
 
 
+@pytest.mark.parametrize("low", [False, True])
 @pytest.mark.parametrize("first", range(0, len(FEW), 50))
-def test_no_limit_is_exceeded_after_any_instant(first: int) -> None:
+def test_no_limit_is_exceeded_after_any_instant(first: int, low: bool) -> None:
     """Connections of each limit, messages of each connection, and the count of all connections."""
     for seed in range(first, first + 50):
-        run = Run(world_of(seed, by_message=is_by_message(seed)), seed)
+        run = Run(any_world(seed, low=low), seed)
         engine = run.engine
         for now in run.instants():
             where = f"seed {seed}, {now} us"
@@ -195,6 +204,45 @@ def test_a_hold_has_a_connection_that_can_end_it() -> None:
                 assert isinstance(destination, RetryByDestination)
                 assert not destination.held or busy or idle, f"seed {seed}, {now} us"
                 assert not (destination.held and destination.down), f"seed {seed}, {now} us"
+
+
+# --- the system-wide ceiling
+
+
+@pytest.mark.parametrize("first", range(0, len(FEW), 50))
+def test_who_could_open_stands_in_line_and_nobody_does_while_a_place_is_free(first: int) -> None:
+    """Where recipients are not limited: the ceiling alone may keep a destination from opening, and then it waits."""
+    reached = 0
+    for seed in range(first, first + 50):
+        run = Run(without_recipient_limits(any_world(seed, low=True)), seed)
+        engine, ceiling = run.engine, run.world.rules.max_connections
+        for now in run.instants():
+            where = f"seed {seed}, {now} us"
+            assert not engine.line or engine.open_connections == ceiling, where
+            assert sorted(d.index for d in engine.line) == [d.index for d in engine.destinations if d.in_line], where
+            for destination in engine.destinations:
+                uncovered = destination.oldest_uncovered() is not None
+                free = any(limit.in_use < limit.connections for limit in destination.own_limits)
+                assert destination.in_line or not (destination.may_open() and uncovered and free), where
+        assert all(d.injected == d.done for d in engine.destinations), seed
+        reached += engine.ceiling_reached
+    assert reached > 20
+
+
+def test_a_ceiling_at_the_peak_changes_no_row_and_one_below_it_holds_mail_back() -> None:
+    for seed in FEW:
+        world = any_world(seed, low=False)
+        free = Run(world, seed)
+        rows, peak = free.columns(), free.engine.peak_connections
+        for most in (peak, peak + 1):
+            run = Run(with_rules(world, max_connections=most), seed)
+            for part, same in zip(rows, run.columns(), strict=True):
+                assert all(values.tolist() == same[name].tolist() for name, values in part.items()), seed
+        assert not run.engine.ceiling_reached, seed
+        if peak > 1:
+            below = Run(with_rules(world, max_connections=peak - 1), seed)
+            below.engine.run()
+            assert (below.engine.ceiling_reached, below.engine.peak_connections) == (True, peak - 1), seed
 
 
 # --- recipients in a window
@@ -449,10 +497,13 @@ def longest_session(world: World, messages: Columns) -> NDArray[np.int64]:
     return np.asarray(a_pass + transfer, dtype=np.int64)
 
 
-def test_no_message_outstays_lifetime_longest_wait_and_one_session() -> None:
-    """Whatever waits for what: a limit, its timer, its destination's; the session is a pass and one transfer."""
+@pytest.mark.parametrize("low", [False, True])
+def test_no_message_outstays_lifetime_longest_wait_and_one_session(low: bool) -> None:
+    """Whatever waits for what: a limit, the ceiling, a timer of either kind; the session is a pass and one transfer."""
     for seed in MANY:
         world, of, _ = run_of(seed)
+        if low:
+            of, _ = rows_of(with_ceiling(world, seed), seed)
         wait = max(int(world.waits_us.max()), int(world.rules.host_waits_us.max()))
         bound = (world.destinations.lifetime_us + wait + longest_session(world, of))[of["destination"]]
         assert (of["done_us"] - of["arrival_us"] <= bound).all(), f"seed {seed}"

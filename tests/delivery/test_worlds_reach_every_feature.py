@@ -274,8 +274,10 @@ class Watched(tiny_loop.Destination):
 
     def dispatch(self) -> None:
         self.ties(Rank.DISPATCH)
-        down = self.down
+        down, lines_up, before = self.down, self.number in self.clock.line, len(self.opening())
         super().dispatch()
+        if not lines_up and self.number in self.clock.line and len(self.opening()) > before:
+            self.tell("ceiling: opens and joins again")
         self.tell(*(["a probe opens"] if down and self.probe is not None else []))
 
     def bounce_lapsed(self, oldest_first: list[Message]) -> None:
@@ -285,7 +287,11 @@ class Watched(tiny_loop.Destination):
 
     def opens(self) -> bool:
         mail, begun = self.waiting(), len(self.opening())
+        stood = self.number in self.clock.line
         opened = super().opens()
+        if self.number in self.clock.line:
+            self.tell("ceiling: " + ("asks while in line" if stood else "joins the line"))
+            self.tell(*(["ceiling: a probe joins the line"] if self.down and not stood else []))
         if not opened and self.without_opening():
             if not self.down and not self.held and len(mail) > begun > 0:
                 self.tell(
@@ -319,11 +325,13 @@ class Watched(tiny_loop.Destination):
 
     def expires(self, when: int) -> None:
         live, before = self.watch_us == when, len(self.waiting())
+        stands = self.number in self.clock.line
         if live:
             self.ties(Rank.EXPIRY)
         super().expires(when)
         if live:
             what = "nothing" if len(self.waiting()) == before else "mail"
+            self.tell(*(["ceiling: mail in line expires"] if stands and what == "mail" else []))
             self.tell(f"the watch finds {what}, {self.switch('expire_at_lifetime')}{', down' if self.down else ''}")
 
 
@@ -389,6 +397,8 @@ FEATURES = (
     "by message: a timer waits for a scan", "dead begins", "not dead beside another connection",
     "the pass outlasts its being dead", "dead: mail waits", "dead: a timer falls due", "dead: new mail comes",
     "becomes ready at the instant a destination is dead no more",
+    "ceiling: joins the line", "ceiling: asks while in line", "ceiling: opens and joins again",
+    "ceiling: a probe joins the line", "ceiling: mail in line expires",
 )  # fmt: skip
 #: An established connection idles while its destination is down, at the instant its timer falls due: too rare.
 UNMET = {"tie: IDLE_TIMEOUT, DESTINATION_TIMER", "tie: RATE_WINDOW, DESTINATION_TIMER"}

@@ -15,7 +15,6 @@ from sim.delivery.draws import NTH_BITS, RoundKeys, Stream, round_keys, words
 from sim.delivery.mail import LATE_REFUSED, PERSISTENT, REFUSED, TRANSIENT, Letter, Mail
 from sim.delivery.rules import Rank
 from sim.delivery.world import World
-from sim.errors import LimitError
 from sim.policy.decide import NOT_USED
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import Sink
@@ -59,7 +58,7 @@ class Destination:
         self.messages: list[Message] = []
         self.connections: list[Connection] = []
         self.windows = {self.slot(route): (0, 0) for route in self.routes}
-        self.down = self.held = self.dispatch_asked = False
+        self.down = self.held = False
         self.probe: Connection | None = None
         self.timer: int | None = None
         self.timer_starts = 0
@@ -199,8 +198,6 @@ class Destination:
         c = Connection(len(self.connections) + 1, m, now, m.openings, phase, aged, demand, order[0], order[1:])
         self.connections.append(c)
         self.clock.open += 1
-        if self.clock.open > self.clock.ceiling:
-            raise LimitError(f"more than {self.clock.ceiling} connections at once")
         m.openings += 1
         if dns_word < self.of["dns_temporary"]:
             self.step(c, now + self.rules.dns_timeout_us, Stage.DNS_TEMPORARY)
@@ -433,16 +430,13 @@ class Destination:
     # --- dispatch
 
     def ask_for_dispatch(self) -> None:
-        if not self.dispatch_asked:
-            self.dispatch_asked = True
-            self.clock.at(self.clock.now_us, Rank.DISPATCH, self.number, 0, self.dispatch)
+        self.clock.asked[self.number] = self.dispatch
 
     def ask_while_mail_waits(self) -> None:
         if self.waiting():
             self.ask_for_dispatch()
 
     def dispatch(self) -> None:
-        self.dispatch_asked = False
         while self.hands_out():
             pass
         if self.by_message:
@@ -466,8 +460,7 @@ class Destination:
             if self.admits(self.slot(c.route), mail[0]):
                 self.transfer(mail[0], c)
                 return True
-        for slot in {self.slot(c.route) for c in idle}:
-            self.wake_with(slot)
+            self.wake_with(self.slot(c.route))
         return False
 
     def opens(self) -> bool:
@@ -484,6 +477,9 @@ class Destination:
         while order and not self.has_place(order[0]):
             order.pop(0)
         if not order:
+            return False
+        if self.clock.open >= self.clock.ceiling:
+            self.clock.line.setdefault(self.number, self.dispatch)
             return False
         slot = self.slot(order[0])
         if not self.admits(slot, without[0]):

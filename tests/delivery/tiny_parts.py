@@ -67,7 +67,7 @@ class Connection:
 
 
 class Clock:
-    """The heap of events in the model's total order, and the count of all connections."""
+    """The heap of events in the model's total order, the count of all connections, and who is dispatched when."""
 
     def __init__(self, ceiling: int) -> None:
         self.now_us = self.open = 0
@@ -75,6 +75,9 @@ class Clock:
         self.heap: list[tuple[int, int, int, int, int, Callable[[], None]]] = []
         self.tokens = count()
         self.called_off: set[int] = set()
+        #: Dispatches by number of the destination: those asked for, and those of the line for a place.
+        self.asked: dict[int, Callable[[], None]] = {}
+        self.line: dict[int, Callable[[], None]] = {}
 
     def at(self, time_us: int, rank: Rank, destination: int, ordinal: int, action: Callable[[], None]) -> int:
         """Set an event; return the token that calls it off."""
@@ -89,3 +92,15 @@ class Clock:
                 assert time_us >= self.now_us, "time runs backwards"
                 self.now_us = time_us
                 action()
+            if not self.heap or self.heap[0][0] > self.now_us:
+                self.dispatches()
+
+    def dispatches(self) -> None:
+        """End an instant: first the line, as far as there are places, then who asked, in order of number."""
+        while self.line and self.open < self.ceiling:
+            number = next(iter(self.line))
+            self.asked.pop(number, None)
+            self.line.pop(number)()
+        for number in sorted(self.asked):
+            self.asked.pop(number)()
+        assert not self.asked, "a dispatch asks for another"

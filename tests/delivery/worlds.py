@@ -186,6 +186,11 @@ def with_other_demands(world: w.World, seed: int) -> w.World:
     return replace(world, phases=replace(world.phases, demand=ints(demand)))
 
 
+def with_ceiling(world: w.World, seed: int) -> w.World:
+    """Return a world in which few connections may be open at once, whatever destination they go to."""
+    return with_rules(world, max_connections=int(np.random.default_rng([seed, 8]).choice([1, 2, 3, 5])))
+
+
 def with_retry_by_message(world: w.World, seed: int) -> w.World:
     """Return a world of a sender that retries message by message, by one of the ways to count, dead hosts or none."""
     rng = np.random.default_rng([seed, 5])

@@ -62,10 +62,10 @@ def made(find: str | bool = True) -> CapacityResult:
     )
 
 
-def in_time(limit: int, domain: str, hour: int) -> float:
+def in_time(limit: int, domain: str, hour: int, asked: Scenario | None = None) -> float:
     """The share in time of an hour's mail, by a policy with an entry for the domain: all mail runs, no short cut."""
     entry = Entry(domain=domain, max_host_concurrency=limit)
-    asked = scenario()
+    asked = scenario() if asked is None else asked
     asked = replace(asked, policy=replace(asked.policy, entries=(entry,)))
     delays = []
     for replication in range(2):
@@ -206,6 +206,33 @@ def test_mail_of_some_destinations_meets_what_it_met_among_all(limit_type: Limit
     for mine, everybody in zip(alone, whole, strict=True):
         assert np.array_equal(mine, everybody[np.isin(everybody[:, 0], chosen)])
         assert len(mine)
+
+
+@pytest.mark.parametrize(
+    ("own", "ceiling", "at_first", "met"), [(500, 10, True, True), (2, 10, False, True), (500, 30, False, False)]
+)
+def test_shares_are_of_all_mail_where_all_together_meet_the_ceiling(
+    own: int, ceiling: int, at_first: bool, met: bool
+) -> None:
+    """Met under the policy's own limits; only under higher ones; never. Held to runs of all mail."""
+    default = Entry(domain="DEFAULT", tls=Setting.NO, max_messages_per_connection=1_000, max_host_concurrency=own)
+    asked = scenario(policy=DestinationControls(default=default), delivery=DeliverySwitches(max_connections=ceiling))
+    result = capacity(asked, replications=2, seed=4, percentile=SHARE, within_s=WITHIN_S, jobs=1)
+    found = result.search
+    assert found is not None
+    assert found.found is not None
+    assert any(load.in_use.peak()[0] == ceiling for load in result.loads) == at_first
+    assert found.found.ceiling_met == met
+    for tried in found.tried:
+        assert tried.in_time() == in_time(tried.limit, "busy.example", tried.hour, asked)
+
+
+def test_what_late_mail_waits_for_is_the_ceiling_where_that_is_all_in_use() -> None:
+    asked = replace(scenario(), delivery=DeliverySwitches(max_connections=6))
+    result = capacity(asked, replications=1, seed=4, percentile=SHARE, within_s=WITHIN_S, jobs=1)
+    assert result.sentence().endswith(
+        "waits for connections, since those of the system-wide ceiling are in use at times"
+    )
 
 
 def test_a_trace_is_cut_to_the_destinations_asked_for() -> None:
