@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,8 @@ from sim.delivery.reference import Progress, Reference
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.results.result import Result
-from sim.results.sinks import CountSink, RecordSink
+from sim.results.sinks import Sink
+from sim.results.store import kept
 from sim.scenario import Scenario
 
 ENGINES = ("auto", "reference")
@@ -23,7 +25,7 @@ def simulate(
     scenario: Scenario,
     seed: int = 1,
     engine: str = "auto",
-    records: bool = False,
+    records: bool | str | os.PathLike[str] = False,
     progress: Progress | None = None,
 ) -> Result:
     """Run a scenario and return its result.
@@ -33,7 +35,8 @@ def simulate(
     scenario : policy, population, mail.
     seed : of all chance in the run; the same World and seed give the same records on any machine.
     engine : ``reference`` (SimPy) is the one there is; ``auto`` takes it.
-    records : keep a row per message and per connection, for ``result.messages`` and ``result.connections``.
+    records : keep a row per message and per connection, for ``result.messages`` and ``result.connections``: True in
+        memory, or a folder to write them to as Parquet while the run goes on (`sim.read_records` reads it).
     progress : called every simulated hour with (time in us, messages that arrived, messages that have their fate).
 
     Raises
@@ -42,14 +45,17 @@ def simulate(
         When the engine is unknown or a part of the scenario does not fit together.
     LimitError
         When more connections are open at once than the system-wide ceiling allows.
+    OutputError
+        When records cannot be written where they were asked for.
     """
     if engine not in ENGINES:
         raise ScenarioError(complaint("engine", engine, ENGINES))
     check_seed(seed)
     world = compile_world(scenario)
-    sink = RecordSink(world.labels) if records else CountSink(world.labels)
-    facts = run_world(world, seed, sink, progress)
-    return Result(world.labels, sink, describe(scenario, world) | {"seed": seed, "engine": "reference"} | facts)
+    meta = describe(scenario, world) | {"seed": seed, "engine": "reference"}
+    with kept(records, world.labels, meta) as sink:
+        meta |= run_world(world, seed, sink, progress)
+    return Result(world.labels, sink, meta)
 
 
 def check_seed(seed: object) -> None:
@@ -64,9 +70,7 @@ def check_seed(seed: object) -> None:
         raise ScenarioError(complaint("seed", seed, "whole numbers, 0..2^63 - 1"))
 
 
-def run_world(
-    world: World, seed: int, sink: CountSink | RecordSink, progress: Progress | None = None
-) -> dict[str, Any]:
+def run_world(world: World, seed: int, sink: Sink, progress: Progress | None = None) -> dict[str, Any]:
     """Run a World into a sink and return what the run says of itself: end_s, peak_connections."""
     with _rare_collections():
         facts = Reference(world, seed, sink).run(progress)
