@@ -93,7 +93,7 @@ BAD = [
     (("run", "preset.toml", "--records-as", "parquet"), "'parquet'; allowed: only beside --out", ""),
     (
         ("run", "preset.toml", "--records-as", "parqet"),
-        "--records-as = 'parqet'; allowed: csv,",
+        "--records-as = 'parqet'; allowed:",
         "Did you mean 'parquet'?",
     ),
     (("run", "key.toml"), "key.toml:2: [workload] unknown key = 'mesages'", "Did you mean 'messages'?"),
