@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sim.delivery.simulate import simulate
     from sim.formats.destination_controls import Policy
     from sim.formats.scenario_file import read_scenario
+    from sim.results.store import read_records
     from sim.scenario import Scenario
     from sim.studies.capacity import capacity
     from sim.studies.modes import modes
@@ -38,6 +39,7 @@ __all__ = [
     "example",
     "expected",
     "modes",
+    "read_records",
     "read_scenario",
     "simulate",
     "versions",
@@ -54,6 +56,7 @@ _HOME = {
     "example": "sim.data",
     "expected": "sim.delivery.expected",
     "modes": "sim.studies.modes",
+    "read_records": "sim.results.store",
     "read_scenario": "sim.formats.scenario_file",
     "simulate": "sim.delivery.simulate",
     "versions": "sim.about",

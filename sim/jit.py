@@ -22,8 +22,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _HERE = Path(__file__).parent
 #: Folders of the package with sources that are compiled, or that compiled code has constants of.
-_SOURCES = ("jit.py", "terms.py", "delivery/*.py", "results/counting.py", "results/records.py")
+_SOURCES = (
+    "jit.py", "terms.py", "delivery/*.py",
+    "results/counting.py", "results/histogram.py", "results/records.py", "results/timeline.py",
+)  # fmt: skip
 _WARM = "compiled"
+_loaded: list[bool] = []
 #: Compiled code makes no arrays, so it need not count who refers to one: counting took three quarters of the time, and
 #: threads that count the same references wait for each other.
 _OPTIONS = {"_nrt": False, "error_model": "numpy"}
@@ -46,9 +50,15 @@ def compiles_now() -> bool:
 
 
 def mark_warm() -> None:
-    """Remember that the code of these sources is compiled."""
+    """Remember that the code of these sources is compiled, and in use here."""
+    _loaded.append(True)
     if compiles_now():
         cache_folder().joinpath(_WARM).touch()
+
+
+def is_loaded() -> bool:
+    """Tell whether compiled code is in use in this process."""
+    return bool(_loaded)
 
 
 @cache

@@ -11,9 +11,10 @@ import click
 from sim.cli.account import account_counts, account_sentence
 from sim.cli.caveats import ceiling_caveats, row_caveats, sender_caveats, verify_caveats
 from sim.cli.modes import FATES, LEGEND, after_the_end, told
-from sim.cli.options import json_option, out_option, seed_option, sender_option, sender_setting_option, sent_by
+from sim.cli.options import json_option, one_of, out_option, seed_option, sender_option, sender_setting_option, sent_by
 from sim.cli.output import Output, Progress, progress
 from sim.cli.text import Column, count, counted, rows_of, say, say_json, share, table, wrapped
+from sim.errors import ScenarioError, complaint
 
 if TYPE_CHECKING:
     from sim.formats.scenario_file import ScenarioFile
@@ -32,7 +33,13 @@ def _hour(value: Any) -> str:
 @sender_option
 @sender_setting_option
 @seed_option
-@click.option("--records", is_flag=True, help="Keep a row per message and per connection, and write them.")
+@click.option("--records", is_flag=True, help="Keep a row per message and per connection, and write them as CSV.")
+@click.option(
+    "--records-as",
+    metavar="csv|parquet",
+    callback=one_of("csv", "parquet"),
+    help="The same, in this form. Parquet is written while the run goes on, so memory does not grow with the mail.",
+)
 @json_option
 @out_option
 def run_command(
@@ -41,6 +48,7 @@ def run_command(
     sender_setting: str | None,
     seed: int | None,
     records: bool,
+    records_as: str | None,
     as_json: bool,
     out: str | None,
 ) -> None:
@@ -49,17 +57,25 @@ def run_command(
     Examples are data/examples/scenario.toml and outage.toml, in which a provider is down; docs/scenario-file.md lists
     the keys.
     """
+    if records_as == "parquet" and out is None:
+        raise ScenarioError(complaint("--records-as", records_as, "only beside --out, where the files go"))
     with Output(out) as output:
         from sim.formats.scenario_file import read_scenario
 
         file = sent_by(read_scenario(scenario), sender, sender_setting)
         from sim.delivery.simulate import simulate
 
-        options = file.options() | ({} if seed is None else {"seed": seed}) | ({"records": True} if records else {})
+        options = file.options() | ({} if seed is None else {"seed": seed})
+        if records or records_as is not None:
+            options["records"] = out if records_as == "parquet" else True
         with progress() as line:
             result = simulate(file.scenario, progress=_shown(line, file.scenario), **options)
             line.show(1.0, "writing" if out else "counting")
             written = output.write(lambda folder: _fill(result, folder))
+        if out is not None and records_as == "parquet":
+            from sim.results.store import FILES
+
+            written = sorted([*written, *(Path(out) / name for name in FILES)])
         if as_json:
             say_json(_document(file, result, written))
         else:

@@ -39,7 +39,7 @@ from sim.delivery.packed import (
     records,
 )
 from sim.delivery.reference import Progress, RunFacts
-from sim.delivery.world import World
+from sim.delivery.world import World, expected_messages
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import Sink
 
@@ -102,7 +102,7 @@ class _Run:
         self._world = (w, at, self._known, keys_of([round_keys(seed, stream) for stream in _STREAMS]))
         self._limits = limits_of(world)
         queues = queues_of(world)
-        load = _expected_messages(world)
+        load = expected_messages(world)
         self._window_us = _first_window_us(world, load.sum())
         cuts = [0, len(queues)] if together else _cuts(load, 4 * threads)
         self._shards = [_Shard(queues[a:b], a, self._ceiling if together else FAR_US) for a, b in pairwise(cuts)]
@@ -205,15 +205,6 @@ def processors() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
-
-
-def _expected_messages(world: World) -> NDArray[np.float64]:
-    """Return how many messages each destination is expected to get."""
-    d = world.destinations
-    if len(world.trace):
-        return np.diff(d.trace_start).astype(np.float64)
-    ticks = world.tables.ticks_before[d.profile, -1]
-    return np.where(d.gap_ticks > 0, ticks / np.maximum(d.gap_ticks, 1), 0.0)
 
 
 def _first_window_us(world: World, messages: float) -> int:

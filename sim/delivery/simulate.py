@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sim import jit
 from sim.about import __version__
 from sim.delivery.compile import compile_world
 from sim.delivery.reference import Progress, Reference
-from sim.delivery.world import World
+from sim.delivery.world import World, expected_messages
 from sim.errors import ScenarioError, complaint
 from sim.results.result import Result
-from sim.results.sinks import CountSink, RecordSink
+from sim.results.sinks import Sink
+from sim.results.store import kept
 from sim.scenario import Scenario
 
-ENGINES = ("auto", "reference")
+ENGINES = ("auto", "reference", "compiled")
+#: Messages for which the compiled engine is worth loading, about a second, and worth compiling, about half a minute.
+_WORTH_LOADING, _WORTH_COMPILING = 20_000, 500_000
 
 
 def simulate(
     scenario: Scenario,
     seed: int = 1,
     engine: str = "auto",
-    records: bool = False,
+    records: bool | str | os.PathLike[str] = False,
     progress: Progress | None = None,
+    threads: int | None = None,
 ) -> Result:
     """Run a scenario and return its result.
 
@@ -32,22 +38,29 @@ def simulate(
     ----------
     scenario : policy, population, mail.
     seed : of all chance in the run; the same World and seed give the same records on any machine.
-    engine : ``reference`` (SimPy) is the one there is; ``auto`` takes it.
-    records : keep a row per message and per connection, for ``result.messages`` and ``result.connections``.
-    progress : called every simulated hour with (time in us, messages that arrived, messages that have their fate).
+    engine : ``reference`` (SimPy), ``compiled`` (numba), or ``auto``: the one that is done first. The answer is the same.
+    records : keep a row per message and per connection, for ``result.messages`` and ``result.connections``: True in
+        memory, or a folder to write them to as Parquet while the run goes on (`sim.read_records` reads it).
+    progress : called every simulated hour, or some millions of events, with (time in us, messages that arrived,
+        messages that have their fate).
+    threads : of the compiled engine; None = as many as there are processors. The answer is the same.
 
     Raises
     ------
     ScenarioError
         When the engine is unknown or a part of the scenario does not fit together.
+    OutputError
+        When records cannot be written where they were asked for.
     """
     if engine not in ENGINES:
         raise ScenarioError(complaint("engine", engine, ENGINES))
     check_seed(seed)
     world = compile_world(scenario)
-    sink = RecordSink(world.labels) if records else CountSink(world.labels)
-    facts = run_world(world, seed, sink, progress)
-    return Result(world.labels, sink, describe(scenario, world) | {"seed": seed, "engine": "reference"} | facts)
+    engine = chosen(world, engine)
+    meta = describe(scenario, world) | {"seed": seed, "engine": engine}
+    with kept(records, world.labels, meta, compiled=engine == "compiled") as sink:
+        meta |= run_world(world, seed, sink, progress, engine, threads)
+    return Result(world.labels, sink, meta)
 
 
 def check_seed(seed: object) -> None:
@@ -63,16 +76,49 @@ def check_seed(seed: object) -> None:
 
 
 def run_world(
-    world: World, seed: int, sink: CountSink | RecordSink, progress: Progress | None = None
+    world: World, seed: int, sink: Sink, progress: Progress | None = None, engine: str = "auto", threads: int | None = None
 ) -> dict[str, Any]:
-    """Run a World into a sink and return what the run says of itself: end_s, peak_connections, ceiling_reached."""
-    with _rare_collections():
-        facts = Reference(world, seed, sink).run(progress)
+    """Run a World into a sink and return what the run says of itself: end_s, peak_connections, ceiling_reached.
+
+    Parameters
+    ----------
+    engine, threads : as for `simulate`.
+    """
+    if chosen(world, engine) == "compiled":
+        from sim.delivery.compiled import Compiled
+
+        facts = Compiled(world, seed, sink, threads).run(progress)
+    else:
+        with _rare_collections():
+            facts = Reference(world, seed, sink).run(progress)
     return {
         "end_s": facts.end_us / 1e6,
         "peak_connections": facts.peak_connections,
         "ceiling_reached": facts.ceiling_reached,
     }
+
+
+def chosen(world: World, engine: str = "auto") -> str:
+    """Return the engine that runs a World: both give the same rows, so the one that is done first.
+
+    The compiled engine starts at once where this process has used it; the first time it has to be loaded, which takes
+    about a second; and the first time on a machine compiled, for which a small run does not wait.
+
+    Raises
+    ------
+    ScenarioError
+        When the engine is unknown, or is *compiled* and there is no compiler.
+    """
+    if engine not in ENGINES:
+        raise ScenarioError(complaint("engine", engine, ENGINES))
+    if engine == "compiled" and not jit.available():
+        raise ScenarioError("engine: compiled, but numba is not installed; allowed: reference, or pip install numba")
+    if engine != "auto":
+        return engine
+    if not jit.available():
+        return "reference"
+    least = 0 if jit.is_loaded() else _WORTH_LOADING if jit.is_warm() else _WORTH_COMPILING
+    return "compiled" if expected_messages(world).sum() >= least else "reference"
 
 
 @contextmanager

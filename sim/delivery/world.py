@@ -181,3 +181,12 @@ class World:
             digest.update(f"{name}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array.astype("<i8")).tobytes())
         return digest.hexdigest()
+
+
+def expected_messages(world: World) -> NDArray[np.float64]:
+    """Return how many messages each destination is expected to get, (D,)."""
+    d = world.destinations
+    if len(world.trace):
+        return np.diff(d.trace_start).astype(np.float64)
+    ticks = world.tables.ticks_before[d.profile, -1]
+    return np.where(d.gap_ticks > 0, ticks / np.maximum(d.gap_ticks, 1), 0.0)

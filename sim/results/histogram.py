@@ -22,6 +22,9 @@ SUB = 1 << SUB_BITS
 OCTAVES = 63 - SUB_BITS + 1
 BINS = OCTAVES * SUB
 
+#: Instead of the number of a block: none yet, and none yet but wanted.
+UNMET, WANTED = -1, -2
+
 _POWERS = np.array([1 << e for e in range(SUB_BITS, 63)], dtype=np.int64)
 
 
@@ -88,7 +91,8 @@ def quantile(counts: Ints, q: float) -> Bounds | None:
 class LogHistogram:
     """Histograms of durations for a fixed number of groups.
 
-    Memory grows with the octaves a group has met (1 KiB each), never with the number of values.
+    Memory grows with the octaves a group has met (1 KiB each; delays from a second to three days are 18) and a little
+    with the groups (228 bytes each), never with the number of values.
 
     Parameters
     ----------
@@ -96,7 +100,7 @@ class LogHistogram:
     """
 
     def __init__(self, groups: int) -> None:
-        self._block_of = np.full((groups, OCTAVES), -1, dtype=np.int64)
+        self._block_of = np.full((groups, OCTAVES), UNMET, dtype=np.int32)
         self._blocks = np.zeros((16, SUB), dtype=np.int64)
         self._used = 0
 
@@ -112,7 +116,20 @@ class LogHistogram:
         blocks = self._block_of.reshape(-1)
         if bool((blocks[cell] < 0).any()):
             self._allocate(np.unique(cell[blocks[cell] < 0]))
-        np.add.at(self._blocks.reshape(-1), blocks[cell] * SUB + sub, np.int64(1))
+        np.add.at(self._blocks.reshape(-1), blocks[cell].astype(np.int64) * SUB + sub, np.int64(1))
+
+    @property
+    def room(self) -> tuple[NDArray[np.int32], Ints]:
+        """Blocks (groups, OCTAVES), `UNMET` where there is none, and their counts (blocks, SUB), to count into."""
+        return self._block_of, self._blocks
+
+    def provide(self, *, wanted: bool) -> None:
+        """Give a block to every octave marked `WANTED`, or take the marks away."""
+        cells = np.flatnonzero(self._block_of.reshape(-1) == WANTED)
+        if wanted:
+            self._allocate(cells)
+        else:
+            self._block_of.reshape(-1)[cells] = UNMET
 
     def merge(self, other: LogHistogram) -> None:
         """Add the counts of another histogram of the same groups."""

@@ -11,8 +11,8 @@ from sim.errors import ScenarioError
 from sim.files import write_together
 from sim.results import tables
 from sim.results.labels import GATEWAY_SETTINGS, Labels
-from sim.results.records import connections_frame, messages_frame
-from sim.results.sinks import CountSink, RecordSink
+from sim.results.records import connections_frame, messages_frame, needed_of_connections, needed_of_messages
+from sim.results.sinks import CountSink, Records, RecordSink
 from sim.results.timeline import marks, timeline
 from sim.terms import Fate
 
@@ -32,23 +32,28 @@ class Result:
     Parameters
     ----------
     labels : names of the codes.
-    counts : the sink the engine fed; a `RecordSink` when every message was kept.
+    counts : the sink the engine fed; with the rows where every message was kept, in memory or in files.
     meta : what was run: policy_hash, world_hash, population_hash, seed, version, days, until_s (None: the run drained),
         engine, peak_connections, ceiling_reached (it held an opening back), timeline (label, at_h, for_h of each
         event), ... Any other key is kept and shown.
     """
 
-    def __init__(self, labels: Labels, counts: CountSink | RecordSink, meta: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, labels: Labels, counts: CountSink | Records, meta: Mapping[str, Any] | None = None) -> None:
         self.labels = labels
         self.meta: dict[str, Any] = dict(meta or {})
-        self._records = counts if isinstance(counts, RecordSink) else None
-        self.counts: CountSink = counts.counts if isinstance(counts, RecordSink) else counts
+        self._source = counts
+        self._records = None if isinstance(counts, CountSink) else counts
 
     def __repr__(self) -> str:
         return (
             f"<Result: {self.injected:,} messages injected = {self.delivered:,} delivered + {self.bounced:,} bounced"
             f" + {self.queued:,} queued>"
         )
+
+    @property
+    def counts(self) -> CountSink:
+        """The counts all tables are made of."""
+        return self._source if isinstance(self._source, CountSink) else self._source.counts
 
     @property
     def injected(self) -> int:
@@ -79,12 +84,32 @@ class Result:
         ScenarioError
             When the run kept no records.
         """
-        return messages_frame(self._kept("messages").message_rows(), self.labels)
+        return self.read_messages()
 
     @property
     def connections(self) -> DataFrame:
         """Every connection (columns: `sim.results.records.connections_frame`); error as for `messages`."""
-        return connections_frame(self._kept("connections").connection_rows(), self.labels)
+        return self.read_connections()
+
+    def read_messages(self, columns: Sequence[str] | None = None) -> DataFrame:
+        """Return some columns of `messages`; where rows are kept in files, only what those need is read.
+
+        Parameters
+        ----------
+        columns : names of columns, in the order wanted; all where None.
+
+        Raises
+        ------
+        ScenarioError
+            When the run kept no records, or has no such column.
+        """
+        kept = self._kept("messages").message_columns(needed_of_messages(columns))
+        return messages_frame(kept, self.labels, columns)
+
+    def read_connections(self, columns: Sequence[str] | None = None) -> DataFrame:
+        """Return some columns of `connections`; parameter and errors as of `read_messages`."""
+        kept = self._kept("connections").connection_columns(needed_of_connections(columns))
+        return connections_frame(kept, self.labels, columns)
 
     def totals(self) -> dict[str, Any]:
         """Return the measures of all mail, a plain number each; replications are combined from these."""
@@ -141,7 +166,8 @@ class Result:
     def write(self, folder: str | Path, interval: str | float = "5min") -> list[Path]:
         """Write all frames as CSV and what was run as ``meta.json``; return the paths.
 
-        All files are written beside their places first and renamed when the last is complete.
+        All files are written beside their places first and renamed when the last is complete. Rows that are kept in
+        files stay where they are.
 
         Raises
         ------
@@ -152,13 +178,13 @@ class Result:
             "summary": self.summary(), "by_setting": self.by_setting(), "by_entry": self.by_entry(),
             "by_domain": self.by_domain(), "by_provider": self.by_provider(), "timeline": self.timeline(interval),
         }  # fmt: skip
-        if self._records is not None:
+        if isinstance(self._records, RecordSink):
             frames |= {"messages": self.messages, "connections": self.connections}
         texts = {f"{name}.csv": frame.to_csv(index=False, lineterminator="\n") for name, frame in frames.items()}
         texts["meta.json"] = json.dumps(self.meta, indent=2, sort_keys=True, default=str) + "\n"
         return write_together(folder, texts)
 
-    def _kept(self, what: str) -> RecordSink:
+    def _kept(self, what: str) -> Records:
         if self._records is None:
             raise ScenarioError(f"result.{what}: this run kept only counts; run it with records=True to keep every row")
         return self._records

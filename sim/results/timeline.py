@@ -21,9 +21,9 @@ MESSAGES, RECIPIENTS, BYTES = range(3)
 OPENED, CLOSED = range(2)
 
 MINUTE_S = 60
-_MINUTE_US = 60_000_000
+MINUTE_US = 60_000_000
 #: 100 years: a later time is no time but a fault in an engine, and must not ask for memory.
-_MOST_MINUTES = 52_560_000
+MOST_MINUTES = 52_560_000
 _UNITS_S = {
     "s": 1, "sec": 1, "second": 1, "seconds": 1,
     "min": 60, "mins": 60, "minute": 60, "minutes": 60,
@@ -91,22 +91,28 @@ class Minutes:
         minute = self._minutes(time_us)
         np.add.at(self._connections.reshape(-1), minute * 2 + flow, np.int64(1))
 
+    @property
+    def room(self) -> tuple[Ints, Ints]:
+        """The arrays of `mail` and `connections` with all they have room for, to count into."""
+        return self._mail, self._connections
+
     def merge(self, other: Minutes) -> None:
         """Add the counts of another run part."""
-        self._grow(other._length)
+        self.grow(other._length)
         self._mail[: other._length] += other.mail
         self._connections[: other._length] += other.connections
 
     def _minutes(self, time_us: Ints) -> Ints:
-        minute = time_us // _MINUTE_US
+        minute = time_us // MINUTE_US
         if minute.size:
             last = int(minute.max())
-            if last > _MOST_MINUTES or int(minute.min()) < 0:
-                raise ValueError(complaint("time", f"{last} min", f"0..{_MOST_MINUTES} min"))
-            self._grow(last + 1)
+            if last > MOST_MINUTES or int(minute.min()) < 0:
+                raise ValueError(complaint("time", f"{last} min", f"0..{MOST_MINUTES} min"))
+            self.grow(last + 1)
         return minute
 
-    def _grow(self, length: int) -> None:
+    def grow(self, length: int) -> None:
+        """Make room for a number of minutes."""
         self._length = max(self._length, length)
         if length > len(self._mail):
             extra = max(length, 2 * len(self._mail)) - len(self._mail)

@@ -273,6 +273,17 @@ def test_run_keeps_records_when_asked(scenario: Path, tmp_path: Path) -> None:
     assert sum(shares) == pytest.approx(1)
 
 
+def test_run_writes_records_as_parquet_when_asked(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told = document("run", str(scenario), "--records-as", "parquet", "--out", str(out))
+    result = sim.read_records(out)
+    assert result.injected == told["summary"]["messages"] == len(result.messages)
+    assert {str(out / "messages.parquet"), str(out / "routes.parquet")} <= set(told["written"])
+    assert not (out / "messages.csv").exists()
+    told = document("run", str(scenario), "--records-as", "csv", "--out", str(tmp_path / "csv"))
+    assert (tmp_path / "csv" / "messages.csv").exists()
+
+
 def test_run_says_that_replications_are_for_modes(scenario: Path) -> None:
     scenario.write_text("replications = 4\n" + SCENARIO.replace('[policy]\nfile = "d.ini"\n', ""))
     text = printed("run", str(scenario))

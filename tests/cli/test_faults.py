@@ -90,6 +90,12 @@ BAD = [
     (("modes", "--domains", "-1"), "--domains = '-1'; allowed: a whole number, 1 to 10,000,000", ""),
     (("expected", "--domains", "x"), "--domains = 'x'; allowed: a whole number", ""),
     (("modes", "--csv", "negative.csv"), "negative.csv:3: messages = '-3'; allowed: a number, 0 or more", ""),
+    (("run", "preset.toml", "--records-as", "parquet"), "'parquet'; allowed: only beside --out", ""),
+    (
+        ("run", "preset.toml", "--records-as", "parqet"),
+        "--records-as = 'parqet'; allowed:",
+        "Did you mean 'parquet'?",
+    ),
     (("run", "key.toml"), "key.toml:2: [workload] unknown key = 'mesages'", "Did you mean 'messages'?"),
     (("run", "two.toml"), "two.toml:1: unknown key = 'dais'", "\ntlssim: two.toml:4: [workload] unknown key"),
     (("check", "rubbish.ini"), "rubbish.ini:2: content = 'byte 0x80'", "UTF-8 text"),
