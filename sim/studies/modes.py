@@ -305,7 +305,10 @@ class ModesResult:
                 frame = pd.DataFrame(chance, columns=list(ENDS))
                 shares = {"mail": frame.mul(weight, axis=0).sum(), "domains": frame.mean()}
                 named = {"setting": case.setting.label, "reading": case.reading}
-                found[case] = [named | {"weighting": of} | share.to_dict() for of, share in shares.items()]
+                found[case] = [
+                    named | {"weighting": of} | dict(zip(ENDS, share.tolist(), strict=True))
+                    for of, share in shares.items()
+                ]
         return pd.DataFrame([row for case in self.cases for row in found[case]])
 
     def _asked_together(self) -> Iterator[tuple[Scenario, list[Case]]]:

@@ -33,10 +33,15 @@ def test_keys_are_those_of_single_names() -> None:
 
 
 def test_what_is_made_of_names_is_made_once_and_the_last_few_are_kept() -> None:
-    names, made = Names(["a.example"]), []
-    for what in [*range(8), *range(8), 8, 8, 0]:
-        assert names.once(what, lambda texts, what=what: made.append(what) or (what, texts)) == (what, ("a.example",))  # type: ignore[misc]
-    assert made == [*range(8), 8, 0]
+    names, made = Names(["a.example"]), list[tuple[str, ...]]()
+
+    def find(texts: tuple[str, ...]) -> int:
+        made.append(texts)
+        return len(made)
+
+    found = [names.once(what, find) for what in [*range(8), *range(8), 8, 8, 0]]
+    assert found == [*range(1, 9), *range(1, 9), 9, 9, 10]
+    assert set(made) == {("a.example",)}
 
 
 def test_a_policy_finds_the_same_entries_for_kept_names() -> None:
