@@ -14,7 +14,7 @@ from sim.errors import ScenarioError, complaint, did_you_mean
 from sim.policy.destinations import DEFAULT, DestinationControls, canonical_domains
 from sim.results import timeline as results
 from sim.terms import Chain
-from sim.world.draw import Chance, name_keys, quota_walk
+from sim.world.draw import Chance, quota_walk
 from sim.world.population import Population
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def concerned(event: Event, population: Population, policy: DestinationControls)
     if event.event == "load":
         return concerned_domains(event, population), 0
     if event.policy is not None:
-        names = population.domains["domain"].tolist()
+        names = population.names
         return settings_of(event.policy, names) != settings_of(policy, names), 0
     routes = population.routes
     met = _concerned_routes(event, population)
@@ -245,7 +245,7 @@ def _concerned_routes(event: Event, population: Population) -> Mask:
     domain = population.routes["domain"].to_numpy()
     if event.share is not None:
         weight = population.domains["messages"].to_numpy(dtype=np.float64)
-        keys = name_keys(population.domains["domain"].tolist())
+        keys = population.names.keys.view(np.uint64)
         uniform = Chance(population.seed, "timeline").uniform(keys, event.event)
         chosen = quota_walk(weight, [1.0 - event.share, event.share], uniform) == 1
         return np.asarray(chosen[domain])
@@ -295,7 +295,7 @@ def _changed(population: Population, events: Sequence[Event]) -> Population:
 def _check_policy(
     later: DestinationControls, population: Population, policy: DestinationControls, *, may_be_idle: bool
 ) -> None:
-    names = population.domains["domain"].tolist()
+    names = population.names
     before, after = policy.match(names), later.match(names)
     for old, new in sorted(set(zip(before.tolist(), after.tolist(), strict=True))):
         _check_limits(policy, later, old, new)

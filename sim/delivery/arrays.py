@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim.errors import PolicyError, complaint
 from sim.policy.destinations import DestinationControls, dane_option_of
 from sim.scenario import Scenario
-from sim.terms import Dane, DaneOption
+from sim.terms import Dane, DaneOption, Stage, TlsVersion
 from sim.world.population import Population
 
 Int64 = NDArray[np.int64]
@@ -45,6 +46,44 @@ def pool_members(population: Population, backend_start: Int64) -> tuple[Int64, I
     return route, backend_start[host[route]] + np.arange(len(route)) - start[route], start
 
 
+@dataclass(frozen=True, eq=False)
+class Peers:
+    """What connections meet at the MX hosts of a population, whatever is asked of them.
+
+    Attributes
+    ----------
+    route, backend : (n,) every (route, backend of its host).
+    seen_start : (R,) the first row of each route there.
+    stage : (B, 10) cumulative thresholds of the stages unreachable .. lost-in-tls.
+    stripped : (R,) 1 where the path removes STARTTLS.
+    """
+
+    route: Int64
+    backend: Int64
+    seen_start: Int64
+    stage: Int64
+    stripped: Int64
+
+    @classmethod
+    def of(cls, population: Population, lowest_tls: TlsVersion, backend_start: Int64) -> Self:
+        """Return the peers of a population for a sender that accepts TLS from a version on."""
+        members = pool_members(population, backend_start)
+        return cls(*members, _stages(population, lowest_tls), whole(population.routes["stripped"]))
+
+    def under(self, population: Population, lowest_tls: TlsVersion) -> Self:
+        """Return them while an event changes what peers and paths do; who is behind which host stays."""
+        return replace(self, stage=_stages(population, lowest_tls), stripped=whole(population.routes["stripped"]))
+
+
+def _stages(population: Population, lowest_tls: TlsVersion) -> Int64:
+    backends = population.backends
+    stage = np.cumsum(backends[list(RATE_COLUMNS)].to_numpy(dtype=np.float64), axis=1)
+    # Below the sender's minimum no handshake completes, so nothing is lost in TLS either.
+    too_old = backends["tls_version"].to_numpy() < lowest_tls
+    stage[too_old, int(Stage.HANDSHAKE_FAILED) - int(Stage.UNREACHABLE) :] = 1.0
+    return threshold(np.minimum(stage, 1.0))
+
+
 def names_on_routes(
     population: Population, route: Int64, backend: Int64, *, below_domain: bool = False
 ) -> dict[str, NDArray[np.bool_]]:
@@ -73,7 +112,7 @@ def dane_options(scenario: Scenario, policy: DestinationControls) -> Int64:
     PolicyError
         When an entry says it in a word that nothing is known of.
     """
-    names = scenario.population.domains["domain"].tolist()
+    names = scenario.population.names
     if not scenario.is_gateway:
         return np.full(len(names), int(scenario.profile.dane_option))
     found = []

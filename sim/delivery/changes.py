@@ -7,16 +7,14 @@ from numpy.typing import NDArray
 
 from sim.delivery import world as w
 from sim.delivery.arrays import (
-    RATE_COLUMNS,
     US,
     Int64,
+    Peers,
     codes,
     dane_options,
     microseconds,
     names_on_routes,
-    pool_members,
     row_starts,
-    threshold,
     whole,
 )
 from sim.delivery.rules import HOUR_TICKS, HOUR_US, MOST_TICKS
@@ -40,8 +38,8 @@ from sim.timeline import (
 Float = NDArray[np.float64]
 
 
-def phases_of(scenario: Scenario, tables: Tables, backend_start: Int64) -> w.Phases:
-    """Return what is in force in each phase of a run.
+def phases_of(scenario: Scenario, tables: Tables, peers: Peers) -> w.Phases:
+    """Return what is in force in each phase of a run; ``peers`` are those of the scenario's own population.
 
     Raises
     ------
@@ -54,22 +52,29 @@ def phases_of(scenario: Scenario, tables: Tables, backend_start: Int64) -> w.Pha
     found = list(phases(scenario.timeline, scenario.population, scenario.policy))
     settings = [own_settings(scenario, phase.policy) for phase in found]
     cases = [_cases(scenario, phase, s) for phase, s in zip(found, settings, strict=True)]
+    own, lowest = scenario.population, scenario.lowest_tls
+    met = [peers if p.population is own else peers.under(p.population, lowest) for p in found]
     return w.Phases(
         begins_us=microseconds([phase.begins_h * 3_600 for phase in found]),
-        setting=np.stack(settings),
-        demand=np.stack([codes(tables.demand[case]) for case in cases]),
-        stripped=np.stack([whole(phase.population.routes["stripped"]) for phase in found]),
-        stage=np.stack([_stages(scenario, phase) for phase in found]),
-        seen_tls=np.stack(
-            [_seen_tls(scenario, p, tables, tables.rule[c], backend_start) for p, c in zip(found, cases, strict=True)]
+        setting=_rows(settings),
+        demand=_rows([codes(tables.demand[case]) for case in cases]),
+        stripped=_rows([phase.stripped for phase in met]),
+        stage=_rows([phase.stage for phase in met]),
+        seen_tls=_rows(
+            [_seen_tls(scenario, p, tables, tables.rule[c], peers) for p, c in zip(found, cases, strict=True)]
         ),
     )
+
+
+def _rows(phases: list[Int64]) -> Int64:
+    """Put what each phase has above each other; of a single phase without a copy, which Worlds may share."""
+    return phases[0][None] if len(phases) == 1 else np.stack(phases)
 
 
 def own_settings(scenario: Scenario, policy: DestinationControls) -> Int64:
     """Return the sender's own setting of each destination under a policy, codes of the sender's settings."""
     own = codes([scenario.own_setting(setting) for setting in Setting])
-    return own[settings_of(policy, scenario.population.domains["domain"].tolist())]
+    return own[settings_of(policy, scenario.population.names)]
 
 
 def _cases(scenario: Scenario, phase: Phase, settings: Int64) -> tuple[Int64, ...]:
@@ -85,24 +90,15 @@ def _cases(scenario: Scenario, phase: Phase, settings: Int64) -> tuple[Int64, ..
     )
 
 
-def _stages(scenario: Scenario, phase: Phase) -> Int64:
-    backends = phase.population.backends
-    stage = np.cumsum(backends[list(RATE_COLUMNS)].to_numpy(dtype=np.float64), axis=1)
-    # Below the sender's minimum no handshake completes, so nothing is lost in TLS either.
-    too_old = backends["tls_version"].to_numpy() < scenario.lowest_tls
-    stage[too_old, int(Stage.HANDSHAKE_FAILED) - int(Stage.UNREACHABLE) :] = 1.0
-    return threshold(np.minimum(stage, 1.0))
-
-
 def _seen_tls(
-    scenario: Scenario, phase: Phase, tables: Tables, rule_of_route: NDArray[np.uint8], backend_start: Int64
+    scenario: Scenario, phase: Phase, tables: Tables, rule_of_route: NDArray[np.uint8], peers: Peers
 ) -> Int64:
     """Return what a completed handshake shows, per (route, backend): name rules run here, once a phase.
 
     The population knows no fingerprints, so none is listed.
     """
     backends = phase.population.backends
-    route, backend, _ = pool_members(phase.population, backend_start)
+    route, backend = peers.route, peers.backend
     below = bool((rule_of_route == NameRule.NEXTHOP_OR_BELOW).any())
     columns = names_on_routes(phase.population, route, backend, below_domain=below)
     rule = rule_of_route[route]

@@ -82,5 +82,5 @@ def _tries(scenario: Scenario) -> tuple[Int64, Int64]:
     entries = [policy.resolved(i) for i in range(-1, len(policy.entries))]
     profiles = [policy.profile(entry.bounce_profile or "Default") for entry in entries]
     tries = [len(policy.host_retry.attempt_times_s(profile.max_queue_time_s)) for profile in profiles]
-    matched = policy.match(scenario.population.domains["domain"].tolist())
+    matched = policy.match(scenario.population.names)
     return np.asarray(tries, dtype=np.int64)[matched + 1], np.zeros(count, dtype=np.int64)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import PolicyError, complaint
+from sim.names import Names
 from sim.policy.params import check_params, param
 from sim.policy.retry import PROFILE_NAMES, BounceProfile, HostRetry, is_profile_name
 from sim.policy.spellings import setting_of
@@ -283,7 +284,7 @@ class DestinationControls:
 
         Parameters
         ----------
-        domains : destination names, n of them.
+        domains : destination names, n of them. Of `sim.names.Names` the answer is kept, and is read only.
 
         Returns
         -------
@@ -301,8 +302,12 @@ class DestinationControls:
         >>> table.match(["shop.example", "www.shop.example", "example"]).tolist()
         [1, 0, -1]
         """
+        if isinstance(domains, Names):
+            return domains.once(("entry", *self._index[0]), lambda names: _read_only(self._matched(names)))
+        return self._matched(list(domains))
+
+    def _matched(self, names: Sequence[str]) -> NDArray[np.int64]:
         exact, suffixes = self._index
-        names = list(domains)
         found = np.full(len(names), -1, dtype=np.int64)
         if not exact:
             _check_text(names)
@@ -435,6 +440,11 @@ def _values(instance: Any) -> tuple[str, ...]:
         if f.compare and f.name != "domain"
         for value in [getattr(instance, f.name)]
     )
+
+
+def _read_only(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    codes.setflags(write=False)
+    return codes
 
 
 def _check_text(names: Sequence[object]) -> None:

@@ -60,7 +60,10 @@ class Labels:
             self._freeze("entry_settings", len(self.entries), len(self.setting_names))
 
     def _freeze(self, field: str, length: int | None, codes: int) -> None:
-        array = np.array(getattr(self, field), dtype=np.int64)
+        given = getattr(self, field)
+        # What nobody can change any more is shared: of a million destinations a copy a run is much.
+        frozen = isinstance(given, np.ndarray) and given.dtype == np.int64 and not given.flags.writeable
+        array = given if frozen else np.array(given, dtype=np.int64)
         if array.ndim != 1 or (length is not None and array.size != length):
             raise ValueError(complaint(f"shape of {field}", array.shape, f"({length},)"))
         wrong = np.flatnonzero((array < 0) | (array >= codes))

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.delivery.analytic import ENDS
+import numpy as np
+
+from sim.delivery.analytic import ENDS, pass_probabilities
 from sim.delivery.compile import compile_world
-from sim.delivery.expected import expected as expected_passes
 from sim.delivery.simulate import origin
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+#: Settings whose expected rates are worked out at once.
+_AT_ONCE = 3
 Totals = tuple[dict[str, Any], ...]
 
 
@@ -159,10 +162,10 @@ class _Runs:
     def _jobs(self, numbers: Sequence[int]) -> Iterator[Job]:
         for number in numbers:
             scenario, seed = self.plan.replication(self.scenario, number)
-            drawn = scenario.population
-            population = {False: without_cn_ptr(drawn), True: with_cn_ptr(drawn)}
-            for case in _run_order(cases_of(scenario)):
-                world = compile_world(case_of(replace(scenario, population=population[case.cn_is_ptr]), case))
+            cases = cases_of(scenario)
+            ends = _ends(scenario, cases)
+            for case in _run_order(cases):
+                world = compile_world(case_of(ends[case.cn_is_ptr], case))
                 self.hashes.append(world.hash)
                 yield world, seed
 
@@ -173,6 +176,13 @@ def case_of(scenario: Scenario, case: Case) -> Scenario:
         return scenario.with_setting(case.setting)
     switches = replace(scenario.switches, pv_after_220=case.pv_after_220)
     return replace(scenario.with_setting(case.setting), switches=switches)
+
+
+def _ends(scenario: Scenario, cases: Sequence[Case]) -> dict[bool, Scenario]:
+    """Return the scenario with each population the cases ask for; cases that ask for the same one get the same."""
+    ends = {False: without_cn_ptr, True: with_cn_ptr}
+    wanted = sorted({case.cn_is_ptr for case in cases})
+    return {end: replace(scenario, population=ends[end](scenario.population)) for end in wanted}
 
 
 def with_cn_ptr(population: Population) -> Population:
@@ -281,22 +291,39 @@ class ModesResult:
         Of the first replication's population. ``weighting`` says whether rows are shares of mail or of domains: they
         are different things, and neither is the other's estimate.
         """
+        return self._expected
+
+    @cached_property
+    def _expected(self) -> pd.DataFrame:
         import pandas as pd
 
-        parts = []
+        weight = self.scenario.population.domains["messages"].to_numpy(dtype=np.float64)
+        weight = weight / weight.sum()
+        found: dict[Case, list[dict[str, Any]]] = {}
+        for scenario, cases in self._asked_together():
+            for case, chance in zip(cases, pass_probabilities(scenario, [c.setting for c in cases]), strict=True):
+                frame = pd.DataFrame(chance, columns=list(ENDS))
+                shares = {"mail": frame.mul(weight, axis=0).sum(), "domains": frame.mean()}
+                named = {"setting": case.setting.label, "reading": case.reading}
+                found[case] = [
+                    named | {"weighting": of} | dict(zip(ENDS, share.tolist(), strict=True))
+                    for of, share in shares.items()
+                ]
+        return pd.DataFrame([row for case in self.cases for row in found[case]])
+
+    def _asked_together(self) -> Iterator[tuple[Scenario, list[Case]]]:
+        """Yield scenarios with the cases that are asked of them at once: what hosts may show is then worked out once.
+
+        Few at once, since each takes memory by the destination.
+        """
+        ends = _ends(self.scenario, self.cases)
+        groups: dict[tuple[bool, str], list[Case]] = {}
         for case in self.cases:
-            population = self.scenario.population
-            end = with_cn_ptr if case.cn_is_ptr else without_cn_ptr
-            scenario = replace(self.scenario, population=end(population))
-            frame = expected_passes(case_of(scenario, case), [case.setting])
-            shares = {
-                "mail": frame[list(ENDS)].mul(frame["mail_share"], axis=0).sum(),
-                "domains": frame[list(ENDS)].mean(),
-            }
-            for weighting, share in shares.items():
-                named = {"setting": case.setting.label, "reading": case.reading, "weighting": weighting}
-                parts.append(named | share.to_dict())
-        return pd.DataFrame(parts)
+            groups.setdefault((case.cn_is_ptr, case.pv_after_220), []).append(case)
+        for group in groups.values():
+            for some in range(0, len(group), _AT_ONCE):
+                cases = group[some : some + _AT_ONCE]
+                yield case_of(ends[cases[0].cn_is_ptr], cases[0]), cases
 
     def p99_range(self) -> tuple[Case, float, float] | None:
         """Return the case whose p99 of the delay differs most between replications, with its lowest and highest, s.

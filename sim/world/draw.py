@@ -13,6 +13,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.names import keys_of
+
 Float = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -26,8 +28,7 @@ _WALKED = 20_000
 
 def name_keys(names: Sequence[str]) -> Keys:
     """Return one 64-bit key a name (BLAKE2b), shape (n,)."""
-    digests = b"".join([blake2b(name.encode(), digest_size=8).digest() for name in names])
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+    return keys_of(names).view(np.uint64)
 
 
 def splitmix64(state: Keys) -> Keys:

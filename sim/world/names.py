@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.errors import PopulationError, complaint
 
 #: Ranks 1 to 10. Not the real services: types of behaviour, stated in ``data/populations/*-providers.csv``.
@@ -47,12 +50,13 @@ def _slots() -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((sector, words) for sector, (size, words) in SECTORS.items() for _ in range(size))
 
 
-def _mix(rank: int) -> int:
+def _mix(rank: NDArray[np.int64]) -> NDArray[np.int64]:
     """Scatter consecutive ranks over 32 bits (the finaliser of MurmurHash3)."""
-    h = rank & 0xFFFFFFFF
-    h = ((h ^ (h >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
-    h = ((h ^ (h >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
-    return h ^ (h >> 16)
+    low = np.uint64(0xFFFFFFFF)
+    h = rank.astype(np.uint64) & low
+    h = ((h ^ (h >> np.uint64(16))) * np.uint64(0x85EBCA6B)) & low
+    h = ((h ^ (h >> np.uint64(13))) * np.uint64(0xC2B2AE35)) & low
+    return (h ^ (h >> np.uint64(16))).astype(np.int64)
 
 
 def domain_name(rank: int) -> str:
@@ -74,13 +78,16 @@ def domain_name(rank: int) -> str:
     """
     if rank < 1:
         raise PopulationError(complaint("rank", rank, "1 or more"))
-    if rank <= len(HEAD):
-        return HEAD[rank - 1]
-    scattered = _mix(rank)
-    sector, words = _slots()[scattered % 100]
-    return f"{words[(scattered // 100) % len(words)]}-{rank}.{sector}.example"
+    return HEAD[rank - 1] if rank <= len(HEAD) else domain_names(1, rank)[0]
 
 
 def domain_names(count: int, first: int = 1) -> list[str]:
-    """Return the names of ``count`` ranks from ``first`` on."""
-    return [domain_name(rank) for rank in range(first, first + count)]
+    """Return the names of ``count`` ranks from ``first`` on: those of `domain_name`, many at once."""
+    heads = [domain_name(rank) for rank in range(first, min(first + count, len(HEAD) + 1))]
+    ranks = np.arange(first + len(heads), first + count, dtype=np.int64)
+    scattered = _mix(ranks)
+    slots = _slots()
+    sector = scattered % len(slots)
+    word = (scattered // len(slots)) % np.array([len(words) for _, words in slots])[sector]
+    rows = zip(ranks.tolist(), sector.tolist(), word.tolist(), strict=True)
+    return heads + [f"{slots[s][1][w]}-{rank}.{slots[s][0]}.example" for rank, s, w in rows]

@@ -90,18 +90,19 @@ def draw_operators(to: Destinations, figures: Figures, chance: Chance) -> Operat
     of_domain, kind, number = _numbered(to, figures, chance, served)
     provider = np.where(kind == PROVIDER, number, -1)
     names = _operator_names(to, providers, kind, number)
+    keys = name_keys(names)
     count, preference = _preferences(to, figures, chance, kind, provider, number)
     host_of = np.repeat(np.arange(len(kind)), count)
     first_host = (np.cumsum(count) - count).astype(np.int64)
     place = np.arange(len(host_of)) - first_host[host_of] + 1
-    dead = _dead_first(len(to.names), figures, chance, kind, count, name_keys(names))[host_of] & (place == 1)
+    dead = _dead_first(len(to.names), figures, chance, kind, count, keys)[host_of] & (place == 1)
     host_names = [f"mx{j}.{names[op]}" for j, op in zip(place.tolist(), host_of.tolist(), strict=True)]
     host_keys = name_keys(host_names)
     return Operators(
         of_domain=of_domain,
         consumer=recognised >= 0,
         names=names,
-        keys=name_keys(names),
+        keys=keys,
         kind=kind,
         provider=provider,
         weight=summed(of_domain, to.weight, len(kind)),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from sim.errors import PopulationError, complaint
+from sim.names import Names
 from sim.world import columns
 from sim.world.account import ACCOUNT_COLUMNS, GIVEN
 from sim.world.figures import preset_names
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from sim.world.destinations_csv import Listed
 
 DEFAULT_BEHAVIOUR = "2020s-web"
+#: What is made of a frame once, and outlives a change of the others.
+_MADE_OF = {"domains": ("names", "providers"), "hosts": ("host_names",)}
 #: Draws a population again: under the seed of the drawing, and of the evidence (None: the figures as they stand).
 Redraw = Callable[[int, int | None], "Population"]
 
@@ -243,6 +247,21 @@ class Population:
         return self if self.drawn_by is None else self.drawn_by(seed, self.evidence if evidence is None else evidence)
 
     @cached_property
+    def names(self) -> Names:
+        """The destinations' names, in order."""
+        return Names(self.domains["domain"].tolist())
+
+    @cached_property
+    def providers(self) -> tuple[str, ...]:
+        """The provider of each destination."""
+        return tuple(self.domains["provider"].tolist())
+
+    @cached_property
+    def host_names(self) -> Names:
+        """The MX hosts' names, in order."""
+        return Names(self.hosts["host"].tolist())
+
+    @cached_property
     def hash(self) -> str:
         """BLAKE2b over the bytes of all columns and the year: 16 hexadecimal digits."""
         return columns.hash_frames({frame: getattr(self, frame) for frame in columns.FRAMES}, self.year)
@@ -277,5 +296,15 @@ class Population:
             frames[frame] = old.assign(**dict(new))
         noted = [*self.account.to_dict("records"), *rows]
         account = pd.DataFrame(noted, columns=list(ACCOUNT_COLUMNS))
-        changed: dict[str, Any] = {**frames, "account": account, "drawn_by": None}
-        return replace(self, **changed)
+        return self._with_frames(frames, account=account, drawn_by=None)
+
+    def _with_frames(self, frames: Mapping[str, pd.DataFrame], **others: object) -> Self:
+        """Return a copy in which these frames are checked and put in; what was made of the others is kept."""
+        new = copy(self)
+        stale = {"hash", *(name for frame in frames for name in _MADE_OF.get(frame, ()))}
+        for name in stale & vars(new).keys():
+            del vars(new)[name]
+        checked = {name: columns.checked(frame, name) for name, frame in frames.items()}
+        vars(new).update(checked | others)
+        columns.check_together(new.domains, new.hosts, new.backends, new.routes)
+        return new

@@ -14,7 +14,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from sim.delivery import rules
-from sim.delivery.compile import LARGEST_BYTES
+from sim.delivery.ground import LARGEST_BYTES
 from sim.delivery.mail import _clock_of_many
 from sim.delivery.quantiles import tail_knots
 from sim.delivery.rules import HOUR_TICKS, HOUR_US, MOST_TICKS, UNIT_BITS, Rank

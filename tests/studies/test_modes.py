@@ -20,6 +20,7 @@ import pytest
 
 from sim.cli.modes import p99_sentence, timeline_sentence
 from sim.delivery.analytic import ENDS
+from sim.delivery.expected import expected
 from sim.delivery.simulate import simulate
 from sim.errors import OutputError, ScenarioError, SimError, WorkloadError
 from sim.policy.destinations import DestinationControls, Entry
@@ -27,7 +28,7 @@ from sim.results.histogram import quantile
 from sim.results.intervals import possible_fates
 from sim.results.tables import FATES_COLUMNS
 from sim.scenario import Scenario
-from sim.studies.modes import CASES, ModesResult, case_of, modes, with_cn_ptr
+from sim.studies.modes import CASES, ModesResult, case_of, cases_of, modes, with_cn_ptr, without_cn_ptr
 from sim.studies.runs import replication_seed
 from sim.terms import Fate, Setting
 from sim.timeline import Event
@@ -351,6 +352,20 @@ def test_expected_readings_bracket_each_other(name: str, weighting: str) -> None
     assert found["verified"][6] > found["verified"][5] + 0.005
     # Where the CN is the PTR name, what counts for Verify has little left over for Hosted to add.
     assert found["verified"][6] <= found["verified"][7] + 1e-12
+
+
+@pytest.mark.parametrize("sender", ["esa", "postfix"])
+def test_expected_is_that_of_each_case_alone(sender: str) -> None:
+    """Cases are asked together where they share a population and a reading; the numbers are the same to the bit."""
+    scenario = replace(preset(), sender=sender)
+    rows = ModesResult(scenario, (), {}).expected().to_dict("records")
+    for case, mail, domains in zip(cases_of(scenario), rows[::2], rows[1::2], strict=True):
+        population = (with_cn_ptr if case.cn_is_ptr else without_cn_ptr)(scenario.population)
+        frame = expected(case_of(replace(scenario, population=population), case), [case.setting])
+        ends = frame[list(ENDS)]
+        named = {"setting": case.setting.label, "reading": case.reading}
+        assert mail == named | {"weighting": "mail"} | ends.mul(frame["mail_share"], axis=0).sum().to_dict()
+        assert domains == named | {"weighting": "domains"} | ends.mean().to_dict()
 
 
 def test_simulated_readings_bracket_each_other() -> None:
