@@ -112,18 +112,19 @@ def register_upper_product(function: Callable[..., Any], multiplier: int) -> Non
     """
     from llvmlite import ir
     from numba.core import types
-    from numba.extending import intrinsic, overload
 
-    @intrinsic
-    def upper(_: Any, factor: Any) -> Any:
-        def generate(__: Any, builder: Any, ___: Any, arguments: Any) -> Any:
+    extending: Any = import_module("numba.extending")
+
+    @extending.intrinsic  # type: ignore[untyped-decorator]
+    def upper(_: Any, __: Any) -> Any:
+        def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
             wide = ir.IntType(128)
             product = builder.mul(builder.zext(arguments[0], wide), ir.Constant(wide, multiplier))
             return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
 
         return types.uint64(types.uint64), generate
 
-    @overload(function, jit_options=_OPTIONS | {"forceinline": True})
+    @extending.overload(function, jit_options=_OPTIONS | {"forceinline": True})  # type: ignore[untyped-decorator]
     def choose(first: Any) -> Any:  # noqa: ARG001 (numba wants the names that the function has)
         def implementation(first: Any) -> Any:
             return upper(first)

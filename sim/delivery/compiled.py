@@ -1,6 +1,6 @@
 """The compiled engine: the reference's twin, which sends the same rows, two orders of magnitude sooner.
 
-Its kernel (:mod:`sim.delivery.kernel`) is plain Python over flat arrays, compiled with the same :mod:`sim.delivery.rules`
+Its kernel (:mod:`sim.delivery.kernel`) is plain Python over flat arrays, compiled with the :mod:`sim.delivery.rules`
 and :mod:`sim.delivery.draws` that the reference uses. Destinations do not depend on each other, so they are dealt to
 shards that threads run, window of time by window; in between rows go to the sink.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from threading import Lock
 from types import ModuleType, SimpleNamespace
@@ -69,8 +69,8 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 class Compiled:
     """Runs a World under a seed and sends a row per message and per connection to a sink.
 
-    Destinations meet only at the system-wide ceiling of connections. So they run by themselves first; should more
-    connections be open at once than the ceiling allows, the sink forgets it all and they run together.
+    Destinations meet only at the system-wide ceiling of connections. So they run by themselves first; should as many
+    connections be open at once as the ceiling allows, the sink forgets it all and they run together.
 
     Parameters
     ----------
@@ -84,7 +84,8 @@ class Compiled:
     def run(self, progress: Progress | None = None) -> RunFacts:
         """Run until every message has its fate, or until the World's ``until``."""
         facts = _Run(self._world, self._seed, self._sink, self._threads).run(progress)
-        if facts.peak_connections > self._world.rules.max_connections:
+        jit.mark_warm()
+        if facts.peak_connections >= self._world.rules.max_connections:
             self._sink.clear()
             facts = _Run(self._world, self._seed, self._sink, together=True).run(progress)
         return facts
@@ -117,26 +118,26 @@ class _Run:
         with ThreadPoolExecutor(self._threads) as pool:
             self._each(pool, self._begin)
             self._run_windows(pool, FAR_US if until_us < 0 else until_us, progress)
-            if until_us >= 0 and not self._too_many():
-                self._each(pool, lambda shard: self._end(shard, until_us))
+            if until_us >= 0 and not self._met_ceiling():
+                self._each(pool, partial(self._end, until_us=until_us))
         left = sum(int(shard.queues.mail.sum() + shard.queues.live.sum()) for shard in self._shards)
-        if left and not self._too_many():
+        if left and not self._met_ceiling():
             raise RuntimeError(f"{left} messages and connections are left, but no event is")
         last_us = max(int(shard.state.last_us[0]) for shard in self._shards)
         return RunFacts(last_us, self._sum("arrived"), self._open.peak, bool(self._sum("held_back")))
 
     def _run_windows(self, pool: ThreadPoolExecutor, stop_us: int, progress: Progress | None) -> None:
         now = 0
-        while now < stop_us and not self._too_many():
+        while now < stop_us and not self._met_ceiling():
             ends_us = min(now + self._window_us, stop_us)
-            self._each(pool, lambda shard, ends=ends_us: self._advance(shard, ends))
+            self._each(pool, partial(self._advance, until_us=ends_us))
             self._merge_connections()
             now = min(int(shard.state.next_us[0]) for shard in self._shards)
             if progress is not None:
                 progress(min(now, ends_us), self._sum("arrived"), self._sum("finished"))
 
-    def _too_many(self) -> bool:
-        return not self._together and self._open.peak > self._ceiling
+    def _met_ceiling(self) -> bool:
+        return not self._together and self._open.peak >= self._ceiling
 
     def _each(self, pool: ThreadPoolExecutor, work: Callable[[_Shard], None]) -> None:
         """Do a piece of work for every shard; Ctrl-C ends it at the next full buffer."""

@@ -108,8 +108,8 @@ def upper_product(first: Any) -> Any:
     return high * _HIGH_MULTIPLIER + (cross >> _HALF_64) + (middle >> _HALF_64)
 
 
-def compiled_words(keys: NDArray[np.uint64], stream: int, who: int, nth: int) -> Words:
-    """Return the words of one thing, :func:`words` for a compiler: machine integers throughout.
+def compiled_words(keys: NDArray[np.uint64], stream: int, who: int, nth: int) -> Any:
+    """Return the four words of one thing, :func:`words` for a compiler: machine integers throughout.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ from sim.delivery.kernel_queue import (
     watch_idle,
     window_due,
 )
-from sim.delivery.packed import ALIVE, FAR_US, NONE, Int64, Records
+from sim.delivery.packed import ALIVE, FAR_US, NONE, Numbers, Records
 from sim.delivery.rules import Rank, window_admits
 from sim.terms import Outcome
 
@@ -46,7 +46,7 @@ _DELIVERS = int(Outcome.DELIVER_VERIFIED)
 _VERDICT, _STEP = VERDICT_RANK >> RANK_BITS, int(Rank.CONNECTION_STEP)
 
 
-def begin(w: Int64, ats: Records, knowns: Records, keys: Int64, queues: Records) -> None:
+def begin(w: Numbers, ats: Records, knowns: Records, keys: Numbers, queues: Records) -> None:
     """Find every destination's first message."""
     at, known = ats[0], knowns[0]
     for d in range(len(queues)):
@@ -54,9 +54,9 @@ def begin(w: Int64, ats: Records, knowns: Records, keys: Int64, queues: Records)
 
 
 def advance(
-    w: Int64, ats: Records, knowns: Records, keys: Int64, shards: Records, queues: Records, limits: Records, ms: Records,
-    mn: Records, cs: Records, cn: Records, out: Int64, out_c: Int64, opens: Int64, closes: Int64, first: int,
-    until_us: int,
+    w: Numbers, ats: Records, knowns: Records, keys: Numbers, shards: Records, queues: Records, limits: Records,
+    ms: Records, mn: Records, cs: Records, cn: Records, out: Numbers, out_c: Numbers, opens: Numbers, closes: Numbers,
+    first: int, until_us: int,
 ) -> int:  # fmt: skip
     """Run destinations from ``first`` on until just before a time; return the one that lacks room, or their number."""
     at, known, shard = ats[0], knowns[0], shards[0]
@@ -88,7 +88,7 @@ def next_us(q: Records, mn: Records, cn: Records) -> int:
     return due
 
 
-def lacks_room(shard: Records, q: Records, out: Int64, out_c: Int64, opens: Int64, closes: Int64) -> bool:
+def lacks_room(shard: Records, q: Records, out: Numbers, out_c: Numbers, opens: Numbers, closes: Numbers) -> bool:
     """Tell whether the next event, or dispatch, might need more room than there is."""
     openings = min(q.waiting, q.most_connections) + 1
     return (
@@ -105,8 +105,8 @@ def lacks_room(shard: Records, q: Records, out: Int64, out_c: Int64, opens: Int6
 
 
 def handle(
-    w: Int64, at: Records, known: Records, keys: Int64, shard: Records, q: Records, limits: Records, ms: Records,
-    mn: Records, cs: Records, cn: Records, out: Int64, out_c: Int64, closes: Int64,
+    w: Numbers, at: Records, known: Records, keys: Numbers, shard: Records, q: Records, limits: Records, ms: Records,
+    mn: Records, cs: Records, cn: Records, out: Numbers, out_c: Numbers, closes: Numbers,
 ) -> None:  # fmt: skip
     """Handle the first event of this instant, by rank."""
     now = q.now_us
@@ -131,8 +131,8 @@ def handle(
 
 
 def connection_event(
-    w: Int64, at: Records, known: Records, keys: Int64, shard: Records, q: Records, limits: Records, ms: Records,
-    mn: Records, cs: Records, cn: Records, out: Int64, out_c: Int64, closes: Int64,
+    w: Numbers, at: Records, known: Records, keys: Numbers, shard: Records, q: Records, limits: Records, ms: Records,
+    mn: Records, cs: Records, cn: Records, out: Numbers, out_c: Numbers, closes: Numbers,
 ) -> None:  # fmt: skip
     """A verdict falls, a step of an opening ends, or an idle time-out is over."""
     c = q.events // 2
@@ -159,14 +159,14 @@ def connection_event(
         close(shard, q, limits, cs, out_c, closes, c)
 
 
-def keeps(w: Int64, at: Records, q: Records, connection: Records) -> bool:
+def keeps(w: Numbers, at: Records, q: Records, connection: Records) -> bool:
     """Tell whether a connection may carry another message: only while the setting it was made under holds."""
     then, now = connection.phase * at.destinations, q.phase * at.destinations
     return then == now or w[at.setting + then + q.index] == w[at.setting + now + q.index]
 
 
 def change(
-    w: Int64, at: Records, shard: Records, q: Records, limits: Records, cs: Records, out_c: Int64, closes: Int64
+    w: Numbers, at: Records, shard: Records, q: Records, limits: Records, cs: Records, out_c: Numbers, closes: Numbers
 ) -> None:
     """A phase of the timeline begins: connections made under another setting carry no more mail."""
     setting = at.setting + q.phase * at.destinations + q.index
@@ -183,8 +183,8 @@ def change(
 
 
 def dispatch(
-    w: Int64, at: Records, known: Records, keys: Int64, shard: Records, q: Records, limits: Records, ms: Records,
-    mn: Records, cs: Records, cn: Records, out: Int64, opens: Int64,
+    w: Numbers, at: Records, known: Records, keys: Numbers, shard: Records, q: Records, limits: Records, ms: Records,
+    mn: Records, cs: Records, cn: Records, out: Numbers, opens: Numbers,
 ) -> None:  # fmt: skip
     """Give waiting mail to idle connections, open new ones, set the timers."""
     q.touched = 0
@@ -221,8 +221,8 @@ def idle_for(q: Records, limits: Records, cs: Records, recipients: int) -> int:
 
 
 def serve_waiting(
-    w: Int64, at: Records, known: Records, keys: Int64, shard: Records, q: Records, limits: Records, ms: Records,
-    mn: Records, cs: Records, cn: Records, out: Int64, opens: Int64,
+    w: Numbers, at: Records, known: Records, keys: Numbers, shard: Records, q: Records, limits: Records, ms: Records,
+    mn: Records, cs: Records, cn: Records, out: Numbers, opens: Numbers,
 ) -> None:  # fmt: skip
     """Let lapsed mail go and connections open; a probe opens for no mail that has lapsed."""
     if q.down and not is_silent(q, cs):
@@ -237,8 +237,8 @@ def serve_waiting(
 
 
 def end(
-    knowns: Records, shards: Records, queues: Records, limits: Records, ms: Records, cs: Records, out: Int64,
-    out_c: Int64, closes: Int64, until_us: int,
+    knowns: Records, shards: Records, queues: Records, limits: Records, ms: Records, cs: Records, out: Numbers,
+    out_c: Numbers, closes: Numbers, until_us: int,
 ) -> None:  # fmt: skip
     """End a run that is cut off: mail that is left is *queued*, connections that are left close."""
     known, shard = knowns[0], shards[0]

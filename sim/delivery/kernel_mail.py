@@ -9,7 +9,7 @@ from __future__ import annotations
 from sim.delivery.draws import NTH_BITS, compiled_words
 from sim.delivery.heaps import pop, push
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, TRANSIENT
-from sim.delivery.packed import ALIVE, FAR_US, FREE, GONE, NONE, OLDEST, TIMER, UNCOVERED, Int64, Records
+from sim.delivery.packed import ALIVE, FAR_US, FREE, GONE, NONE, OLDEST, TIMER, UNCOVERED, Numbers, Records
 from sim.delivery.rules import UNIT_BITS, clock_us, due_us, first_above, next_try_us, quantile, scaled
 from sim.terms import Bounce, Fate
 
@@ -24,7 +24,7 @@ _EXPIRED_TIME, _EXPIRED_RETRIES = int(Bounce.EXPIRED_TIME), int(Bounce.EXPIRED_R
 # --- the stream of arrivals
 
 
-def find_arrival(w: Int64, at: Records, known: Records, keys: Int64, q: Records) -> None:
+def find_arrival(w: Numbers, at: Records, known: Records, keys: Numbers, q: Records) -> None:
     """Find when the destination's next message comes."""
     q.arrival_us = FAR_US
     if at.traced:
@@ -42,7 +42,7 @@ def find_arrival(w: Int64, at: Records, known: Records, keys: Int64, q: Records)
         q.arrival_us = clock_us(q.arrival_ticks, knots, w[before : before + at.knots])
 
 
-def take_message(w: Int64, at: Records, keys: Int64, shard: Records, q: Records, ms: Records) -> int:
+def take_message(w: Numbers, at: Records, keys: Numbers, shard: Records, q: Records, ms: Records) -> int:
     """Make a message of the arrival that is due now, and return its place."""
     i = shard.message_head
     m = ms[i]
@@ -160,7 +160,7 @@ def oldest_uncovered(shard: Records, q: Records, ms: Records, mn: Records) -> in
 # --- mail that leaves
 
 
-def finish(shard: Records, q: Records, ms: Records, out: Int64, i: int, fate: int, bounce: int, now_us: int) -> None:
+def finish(shard: Records, q: Records, ms: Records, out: Numbers, i: int, fate: int, bounce: int, now_us: int) -> None:
     """Give a message its fate and write its row."""
     m = ms[i]
     row = shard.message_rows
@@ -203,7 +203,7 @@ def has_lapsed(q: Records, m: Records) -> bool:
 
 
 def put_off(
-    w: Int64, at: Records, known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Int64, i: int,
+    w: Numbers, at: Records, known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Numbers, i: int,
     started_us: int,
 ) -> None:  # fmt: skip
     """A message is not sent for now, after a try that began then: it bounces, or starts its own timer."""
@@ -220,7 +220,7 @@ def put_off(
         q.timers = push(mn, q.timers, 3 * i + TIMER, due, m.ordinal)
 
 
-def try_again_us(w: Int64, at: Records, known: Records, q: Records, m: Records, started_us: int) -> int:
+def try_again_us(w: Numbers, at: Records, known: Records, q: Records, m: Records, started_us: int) -> int:
     """Return when a message is tried again whose try began then and has failed now."""
     first = at.waits_us + q.wait_start
     if known.retry_by_message:
@@ -234,7 +234,7 @@ def try_again_us(w: Int64, at: Records, known: Records, q: Records, m: Records, 
 
 
 def expire_waiting(
-    known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Int64, covered: bool
+    known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Numbers, covered: bool
 ) -> None:
     """Bounce lapsed mail; that for which a connection is being opened only when ``covered``."""
     while True:
@@ -245,7 +245,7 @@ def expire_waiting(
         finish(shard, q, ms, out, i, _BOUNCED, _EXPIRED_TIME, q.now_us)
 
 
-def end_mail(known: Records, shard: Records, queues: Records, ms: Records, out: Int64, until_us: int) -> None:
+def end_mail(known: Records, shard: Records, queues: Records, ms: Records, out: Numbers, until_us: int) -> None:
     """End a censored run: mail that is left is *queued*."""
     for i in range(len(ms)):
         m = ms[i]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from sim.delivery.draws import NTH_BITS, compiled_words
 from sim.delivery.heaps import push
 from sim.delivery.kernel_mail import CONNECTION, OUTAGE, PASS, VERDICT
-from sim.delivery.packed import STEP, Int64, Records
+from sim.delivery.packed import STEP, Numbers, Records
 from sim.delivery.rules import (
     UNIT_BITS,
     Rank,
@@ -38,13 +38,13 @@ _BOUNCE_MESSAGE = int(Outcome.BOUNCE_MESSAGE)
 _STAGES_BEFORE_TLS = 10
 
 
-def begin_pass(keys: Int64, q: Records, ordinal: int, nth: int) -> tuple[int, int]:
+def begin_pass(keys: Numbers, q: Records, ordinal: int, nth: int) -> tuple[int, int]:
     """Draw a pass for a message: the word of its look-up, and that of the order of its routes."""
     dns_word, turn_word, _, _ = compiled_words(keys, PASS, q.key, ordinal << NTH_BITS | nth)
     return dns_word, turn_word
 
 
-def route_at(w: Int64, at: Records, q: Records, turn_word: int, position: int) -> int:
+def route_at(w: Numbers, at: Records, q: Records, turn_word: int, position: int) -> int:
     """Return the route at a position of a pass: by preference, equal ones in turn from one that a draw picks."""
     route = q.route_start + position
     preference = w[at.preference + route]
@@ -58,7 +58,7 @@ def route_at(w: Int64, at: Records, q: Records, turn_word: int, position: int) -
 
 
 def begin_opening(
-    w: Int64, at: Records, known: Records, keys: Int64, q: Records, limits: Records, ms: Records, cs: Records,
+    w: Numbers, at: Records, known: Records, keys: Numbers, q: Records, limits: Records, ms: Records, cs: Records,
     cn: Records, c: int,
 ) -> None:  # fmt: skip
     """Look the domain up and try the first MX host."""
@@ -77,7 +77,7 @@ def begin_opening(
 
 
 def go_on_opening(
-    w: Int64, at: Records, known: Records, keys: Int64, q: Records, limits: Records, ms: Records, cs: Records,
+    w: Numbers, at: Records, known: Records, keys: Numbers, q: Records, limits: Records, ms: Records, cs: Records,
     cn: Records, c: int,
 ) -> bool:  # fmt: skip
     """A step of an opening has ended: try the next MX host, or return whether the pass has ended."""
@@ -93,7 +93,7 @@ def go_on_opening(
 
 
 def _try(
-    w: Int64, at: Records, known: Records, keys: Int64, q: Records, limits: Records, ms: Records, cs: Records,
+    w: Numbers, at: Records, known: Records, keys: Numbers, q: Records, limits: Records, ms: Records, cs: Records,
     cn: Records, c: int,
 ) -> None:  # fmt: skip
     """Try MX hosts until the end of one can be seen, or all the pass."""
@@ -109,7 +109,7 @@ def _try(
             return
 
 
-def _is_over(w: Int64, at: Records, q: Records, limits: Records, ms: Records, connection: Records) -> bool:
+def _is_over(w: Numbers, at: Records, q: Records, limits: Records, ms: Records, connection: Records) -> bool:
     """Conclude from what an MX host showed; unless the pass is over, say what is tried next."""
     _conclude(w, at, connection, connection.asked, connection.seen)
     if connection.outcome == _RECONNECT_CLEAR:
@@ -129,7 +129,7 @@ def _is_over(w: Int64, at: Records, q: Records, limits: Records, ms: Records, co
     return True
 
 
-def _moves_to(w: Int64, at: Records, q: Records, limits: Records, connection: Records, route: int) -> bool:
+def _moves_to(w: Numbers, at: Records, q: Records, limits: Records, connection: Records, route: int) -> bool:
     """Let a connection in opening go on to another route, unless that one's limit is reached."""
     slot = w[at.slot + route]
     if slot != connection.slot:
@@ -148,14 +148,14 @@ def _step(q: Records, cn: Records, connection: Records, c: int, time_us: int) ->
     q.events = push(cn, q.events, 2 * c + STEP, time_us, STEP_RANK | connection.ordinal)
 
 
-def _conclude(w: Int64, at: Records, connection: Records, demand: int, seen: int) -> None:
+def _conclude(w: Numbers, at: Records, connection: Records, demand: int, seen: int) -> None:
     cell = demand * at.seen_classes + seen
     connection.seen = seen
     connection.reason = w[at.reason + cell]
     connection.outcome = w[at.outcome + 2 * cell + connection.aged]
 
 
-def _meet(w: Int64, at: Records, known: Records, keys: Int64, q: Records, connection: Records) -> int:
+def _meet(w: Numbers, at: Records, known: Records, keys: Numbers, q: Records, connection: Records) -> int:
     """Meet an MX host: note the class of evidence seen and return how long it took (at least 1 us)."""
     route = connection.route
     host = w[at.host + route]
@@ -185,12 +185,12 @@ def _meet(w: Int64, at: Records, known: Records, keys: Int64, q: Records, connec
 # --- outages of hosts
 
 
-def _has_outages(w: Int64, at: Records, host: int) -> bool:
+def _has_outages(w: Numbers, at: Records, host: int) -> bool:
     planned = w[at.planned_start + host + 1] - w[at.planned_start + host]
     return w[at.outage_cycle_us + host] != 0 or planned != 0
 
 
-def _is_out(w: Int64, at: Records, keys: Int64, host: int, now_us: int) -> bool:
+def _is_out(w: Numbers, at: Records, keys: Numbers, host: int, now_us: int) -> bool:
     """Tell whether a host is down now; an outage may reach into the cycle after its own."""
     for row in range(w[at.planned_start + host], w[at.planned_start + host + 1]):
         if w[at.planned + 2 * row] <= now_us < w[at.planned + 2 * row + 1]:
@@ -202,7 +202,7 @@ def _is_out(w: Int64, at: Records, keys: Int64, host: int, now_us: int) -> bool:
     return _is_out_of(w, at, keys, host, cycle, now_us) or _is_out_of(w, at, keys, host, cycle - 1, now_us)
 
 
-def _is_out_of(w: Int64, at: Records, keys: Int64, host: int, cycle: int, now_us: int) -> bool:
+def _is_out_of(w: Numbers, at: Records, keys: Numbers, host: int, cycle: int, now_us: int) -> bool:
     """Tell whether the outage that begins in a cycle covers this instant."""
     starts, length, _, _ = compiled_words(keys, OUTAGE, w[at.host_key + host], cycle)
     cycle_us = w[at.outage_cycle_us + host]
@@ -214,7 +214,7 @@ def _is_out_of(w: Int64, at: Records, keys: Int64, host: int, cycle: int, now_us
 # --- transfers
 
 
-def accepted_us(w: Int64, at: Records, keys: Int64, q: Records, m: Records, host: int) -> int:
+def accepted_us(w: Numbers, at: Records, keys: Numbers, q: Records, m: Records, host: int) -> int:
     """Return how long an accepted message takes; the peer's acceptance time is drawn per verdict."""
     word = compiled_words(keys, VERDICT, q.key, m.ordinal << NTH_BITS | m.verdicts)[0]
     table = at.table_accept + w[at.accept_table + host] * at.accept_cells

@@ -21,7 +21,7 @@ from sim.delivery.kernel_mail import (
 )
 from sim.delivery.kernel_opening import IDLE_RANK, VERDICT_RANK, accepted_us, begin_opening, begin_pass, route_at
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED
-from sim.delivery.packed import ALIVE, FAR_US, FREE, GONE, IDLE, NONE, STEP, Int64, Records
+from sim.delivery.packed import ALIVE, FAR_US, FREE, GONE, IDLE, NONE, STEP, Numbers, Records
 from sim.delivery.rules import (
     due_us,
     is_aged,
@@ -48,7 +48,7 @@ _REFUSED_5XX = int(Seen.REFUSED_5XX)
 
 
 def become_ready(
-    w: Int64, at: Records, known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Int64, i: int
+    w: Numbers, at: Records, known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Numbers, i: int
 ) -> None:
     """A message waits for a connection; at a destination that is dead it is put off without a try."""
     if known.retry_by_message and q.now_us < q.dead_until_us:
@@ -59,7 +59,7 @@ def become_ready(
 
 
 def retry_due(
-    w: Int64, at: Records, known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Int64
+    w: Numbers, at: Records, known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Numbers
 ) -> None:
     """The timer of a message fell due."""
     i = q.timers // 3
@@ -92,8 +92,8 @@ def accepted(known: Records, q: Records, ms: Records, mn: Records) -> None:
 
 
 def open_more(
-    w: Int64, at: Records, known: Records, keys: Int64, shard: Records, q: Records, limits: Records, ms: Records,
-    mn: Records, cs: Records, cn: Records, opens: Int64,
+    w: Numbers, at: Records, known: Records, keys: Numbers, shard: Records, q: Records, limits: Records, ms: Records,
+    mn: Records, cs: Records, cn: Records, opens: Numbers,
 ) -> None:  # fmt: skip
     """Open a connection for each waiting message that has none, as far as limits allow."""
     while may_open(known, q):
@@ -207,7 +207,7 @@ def take_connection(known: Records, shard: Records, q: Records, ms: Records, cs:
 
 
 def start(
-    w: Int64, at: Records, known: Records, keys: Int64, q: Records, limits: Records, ms: Records, cs: Records,
+    w: Numbers, at: Records, known: Records, keys: Numbers, q: Records, limits: Records, ms: Records, cs: Records,
     cn: Records, i: int, c: int,
 ) -> None:  # fmt: skip
     """Put a message on a connection; its verdict falls when the transfer ends."""
@@ -248,8 +248,8 @@ def reply_to(q: Records, m: Records) -> int:
 
 
 def verdict(
-    w: Int64, at: Records, known: Records, shard: Records, q: Records, ms: Records, mn: Records, connection: Records,
-    out: Int64,
+    w: Numbers, at: Records, known: Records, shard: Records, q: Records, ms: Records, mn: Records, connection: Records,
+    out: Numbers,
 ) -> None:  # fmt: skip
     """Act on the peer's final answer."""
     connection.carried += 1
@@ -320,8 +320,8 @@ def watch_idle(q: Records, cn: Records, known: Records, connection: Records, c: 
 
 
 def idle_check(
-    known: Records, shard: Records, q: Records, limits: Records, cs: Records, cn: Records, out: Int64, closes: Int64,
-    c: int,
+    known: Records, shard: Records, q: Records, limits: Records, cs: Records, cn: Records, out: Numbers,
+    closes: Numbers, c: int,
 ) -> None:  # fmt: skip
     """Close a connection that has been idle for the whole time-out."""
     connection = cs[c]
@@ -336,7 +336,7 @@ def idle_check(
             close(shard, q, limits, cs, out, closes, c)
 
 
-def close(shard: Records, q: Records, limits: Records, cs: Records, out: Int64, closes: Int64, c: int) -> None:
+def close(shard: Records, q: Records, limits: Records, cs: Records, out: Numbers, closes: Numbers, c: int) -> None:
     """Close an established connection; what was held back may open now."""
     q.held = 0
     if q.probe == c:
@@ -348,7 +348,7 @@ def close(shard: Records, q: Records, limits: Records, cs: Records, out: Int64, 
 
 
 def record(
-    shard: Records, q: Records, limits: Records, cs: Records, out: Int64, closes: Int64, c: int, now_us: int
+    shard: Records, q: Records, limits: Records, cs: Records, out: Numbers, closes: Numbers, c: int, now_us: int
 ) -> None:
     """Give a connection's place back and write its row."""
     connection = cs[c]
@@ -384,8 +384,8 @@ def free_connection(shard: Records, connection: Records, c: int) -> None:
 
 
 def fail(
-    w: Int64, at: Records, known: Records, shard: Records, q: Records, limits: Records, ms: Records, mn: Records,
-    cs: Records, out: Int64, out_c: Int64, closes: Int64, c: int,
+    w: Numbers, at: Records, known: Records, shard: Records, q: Records, limits: Records, ms: Records, mn: Records,
+    cs: Records, out: Numbers, out_c: Numbers, closes: Numbers, c: int,
 ) -> None:  # fmt: skip
     """A pass ended without a connection that mail may flow on."""
     connection = cs[c]
@@ -413,7 +413,9 @@ def fail(
         _hold_or_go_down(w, at, shard, q, limits, cs, out_c, closes, c)
 
 
-def bounce(known: Records, shard: Records, q: Records, ms: Records, out: Int64, i: int, reason: int, why: int) -> None:
+def bounce(
+    known: Records, shard: Records, q: Records, ms: Records, out: Numbers, i: int, reason: int, why: int
+) -> None:
     """Bounce a waiting message for what its pass met."""
     leave(known, q, ms[i])
     ms[i].reason = reason
@@ -421,7 +423,7 @@ def bounce(known: Records, shard: Records, q: Records, ms: Records, out: Int64, 
 
 
 def _hold_or_go_down(
-    w: Int64, at: Records, shard: Records, q: Records, limits: Records, cs: Records, out_c: Int64, closes: Int64,
+    w: Numbers, at: Records, shard: Records, q: Records, limits: Records, cs: Records, out_c: Numbers, closes: Numbers,
     c: int,
 ) -> None:  # fmt: skip
     """Every MX host was tried in vain: the destination is down, or waits for its open connections."""
@@ -443,7 +445,7 @@ def _hold_or_go_down(
         q.touched = 1
 
 
-def _start_timer(w: Int64, at: Records, q: Records, started_us: int) -> None:
+def _start_timer(w: Numbers, at: Records, q: Records, started_us: int) -> None:
     wait_us = w[at.host_waits_us + min(q.failures, at.host_waits - 1)]
     q.failures += 1
     q.timer_us = due_us(started_us, wait_us, q.now_us)
@@ -456,8 +458,8 @@ def is_silent(q: Records, cs: Records) -> bool:
 
 
 def _put_off_opener(
-    w: Int64, at: Records, known: Records, shard: Records, q: Records, limits: Records, ms: Records, mn: Records,
-    cs: Records, out: Int64, out_c: Int64, closes: Int64, c: int,
+    w: Numbers, at: Records, known: Records, shard: Records, q: Records, limits: Records, ms: Records, mn: Records,
+    cs: Records, out: Numbers, out_c: Numbers, closes: Numbers, c: int,
 ) -> None:  # fmt: skip
     """The message is put off; with no connection left the destination is dead, and all its mail is put off untried."""
     connection = cs[c]
@@ -484,7 +486,7 @@ def _put_off_opener(
 # --- the destination's timers
 
 
-def timer_due(known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Int64) -> None:
+def timer_due(known: Records, shard: Records, q: Records, ms: Records, mn: Records, out: Numbers) -> None:
     """The destination's timer fell due: lapsed mail bounces, then one probe may open."""
     q.timer_us = FAR_US
     expire_waiting(known, shard, q, ms, mn, out, True)
@@ -503,7 +505,7 @@ def watch_expiry(known: Records, shard: Records, q: Records, ms: Records, mn: Re
         q.expiry_us = min(q.expiry_us, max(q.now_us, ms[i].arrival_us + q.lifetime_us))
 
 
-def expiry_due(known: Records, shard: Records, q: Records, ms: Records, mn: Records, cs: Records, out: Int64) -> None:
+def expiry_due(known: Records, shard: Records, q: Records, ms: Records, mn: Records, cs: Records, out: Numbers) -> None:
     """Bounce what lapsed while it waited for a limit."""
     q.expiry_us = FAR_US
     at_lifetime = known.expire_at_lifetime != 0

@@ -38,9 +38,7 @@ class OpenConnections:
         wanted = before + opened > self.peak
         self._look(before, wanted, (opens_us, open_part), (closes_us, close_part))
 
-    def _look(
-        self, before: Int64, wanted: Int64, opens: tuple[Int64, Int64], closes: tuple[Int64, Int64]
-    ) -> None:
+    def _look(self, before: Int64, wanted: Int64, opens: tuple[Int64, Int64], closes: tuple[Int64, Int64]) -> None:
         opens_us, closes_us = (np.sort(times[wanted[part]]) for times, part in (opens, closes))
         open_part = np.sort(opens[1][wanted[opens[1]]])
         # Openings and closings of wanted parts alone: what was closed before a part began is in its level already.

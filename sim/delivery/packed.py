@@ -16,7 +16,8 @@ from sim.delivery.draws import RoundKeys
 from sim.delivery.world import World
 
 Int64 = NDArray[np.int64]
-Records = Any  #: a structured array; numpy's stubs know no fields
+Numbers = Any  #: an array of integers, which rules take as the sequence of int that it is
+Records = Any  #: a structured array or one of its rows, whose fields NumPy's annotations do not know
 NONE = -1
 #: Later than any run: a time that is not set, where the earliest of several counts.
 FAR_US = 1 << 61
@@ -61,9 +62,9 @@ OLDEST, UNCOVERED, TIMER = range(3)
 STEP, IDLE = range(2)
 #: What all destinations of a shard share.
 SHARD = _record(
-    "open ceiling held_back arrived finished now_us last_us next_us message_rows connection_rows opens closes free_messages"
-    " free_connections",
-    "first_destination message_head connection_head line_first line_last touched_first touched_last stage",
+    "open ceiling held_back arrived finished now_us last_us next_us message_rows connection_rows opens closes"
+    " free_messages free_connections",
+    "first_destination message_head connection_head line_first line_last touched_first touched_last dispatching",
 )
 
 _BY_DESTINATION = (

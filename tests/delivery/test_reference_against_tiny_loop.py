@@ -52,6 +52,10 @@ class Kept:
     def connections(self, rows: Rows) -> None:
         self._rows["connections"].append(rows.copy())
 
+    def clear(self) -> None:
+        for kept in self._rows.values():
+            kept.clear()
+
     def sorted(self) -> dict[str, Rows]:
         """All rows of either kind by destination and ordinal."""
         result = {}
