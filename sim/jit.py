@@ -50,14 +50,13 @@ def compiles_now() -> bool:
 
 
 def mark_warm() -> None:
-    """Remember that the code of these sources is compiled, and in use here."""
-    _loaded.append(True)
+    """Remember that the code of these sources is compiled."""
     if compiles_now():
         cache_folder().joinpath(_WARM).touch()
 
 
 def is_loaded() -> bool:
-    """Tell whether compiled code is in use in this process."""
+    """Tell whether compiled functions are in use in this process."""
     return bool(_loaded)
 
 
@@ -88,6 +87,7 @@ def compiled(function: F) -> F:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(cache_folder())
     try:
+        _loaded.append(True)
         made: F = numba.njit(cache=True, nogil=True, **_OPTIONS)(function)
     finally:
         numba.config.CACHE_DIR = before

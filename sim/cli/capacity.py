@@ -136,7 +136,7 @@ def capacity_command(
                 find_concurrency=False if no_concurrency else True if target is None else target,
                 vary=vary or file.vary,
                 jobs=jobs,
-                progress=lambda done, of: line.show(done / of, f"{done} of at most {of} runs"),
+                progress=lambda done, of: line.show(done / of, f"{int(done)} of at most {of} runs"),
             )
             line.show(1.0, "counting")
             written = output.write(result.write)

@@ -104,7 +104,7 @@ def modes_command(
                 vary=vary or file.vary,
                 seed=file.seed,
                 jobs=jobs,
-                progress=lambda done, of: line.show(done / of, f"{done} of {of} runs"),
+                progress=lambda done, of: line.show(done / of, f"{int(done)} of {of} runs"),
             )
         written = output.write(result.write)
         if as_json:

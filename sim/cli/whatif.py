@@ -177,7 +177,7 @@ def whatif_command(
                 vary=vary or file.vary,
                 seed=file.seed,
                 jobs=jobs,
-                progress=lambda done, of: line.show(done / of, f"{done} of {of} pairs of runs"),
+                progress=lambda done, of: line.show(done / of, f"{int(done)} of {of} pairs of runs"),
             )
         written = output.write(result.write)
         if as_json:

@@ -103,7 +103,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
             le=50,
         ),
         "records": _flag("keep a row per message and per connection", default=False),
-        "engine": _word("which engine runs", ("auto", "reference"), "auto"),
+        "engine": _word("which engine runs", ("auto", "reference", "compiled"), "auto"),
     },
     "policy": {
         "file": _file(
@@ -132,14 +132,14 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
         "hourly": Key(
             kind=list[float],
             what="weights of the hours, from midnight",
-            allowed="24 weights, not negative, with a positive sum",
+            allowed="24 weights, each 0 or 1e-9..1e9, with a positive sum",
             default="an office day",
             limits={"min_length": 24, "max_length": 24},
         ),
         "weekday": Key(
             kind=list[float],
             what="weights of the days, Monday first",
-            allowed="7 weights, not negative, with a positive sum",
+            allowed="7 weights, each 0 or 1e-9..1e9, with a positive sum",
             default="a working week",
             limits={"min_length": 7, "max_length": 7},
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -156,9 +158,9 @@ class _Runner:
             for (messages, connections), (world, _) in zip(rows, worlds, strict=True)
         ]
 
-    def _tell(self, done: int, _: int) -> None:
+    def _tell(self, done: float, _: int) -> None:
         if self.progress is not None:
-            self.progress(self.done + done, max(self.most, self.done + done))
+            self.progress(self.done + done, max(self.most, math.ceil(self.done + done)))
 
 
 @dataclass(frozen=True, eq=False)

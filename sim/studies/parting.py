@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.delivery.simulate import run_world
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.results.labels import GATEWAY_SETTINGS, Labels
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import RecordSink
 from sim.studies.notices import Notices, notices_of
+from sim.studies.runs import Share
 from sim.terms import Bounce, Fate, Reason
 
 Ints = NDArray[np.int64]
@@ -125,10 +125,10 @@ def check_same_mail(before: World, after: World) -> None:
             raise ScenarioError(complaint("to", "another workload", allowed))
 
 
-def part(pair: Pair) -> Parting:
+def part(pair: Pair, share: Share) -> Parting:
     """Run both Worlds with the same chance and compare them message by message."""
-    old, _ = _rows_kept(pair.before, pair.seed)
-    new, connections = _rows(pair.after, pair.seed)
+    old, _ = _rows_kept(pair.before, pair.seed, share)
+    new, connections = _rows(pair.after, pair.seed, share)
     destination = old["destination"]
     is_kind = kinds(old, new)
     counts = counts_of(old, new, is_kind)
@@ -171,10 +171,10 @@ _KEPT_DAYS = 2
 _KEPT_MESSAGES = 100_000
 
 
-def _rows_kept(world: World, seed: int) -> tuple[Columns, Ints]:
+def _rows_kept(world: World, seed: int, share: Share) -> tuple[Columns, Ints]:
     key = world.hash, seed
     if key not in _kept:
-        rows, connections = _rows(world, seed)
+        rows, connections = _rows(world, seed, share)
         if len(rows["fate"]) > _KEPT_MESSAGES:
             return rows, connections
         while len(_kept) >= _KEPT_DAYS:
@@ -185,9 +185,9 @@ def _rows_kept(world: World, seed: int) -> tuple[Columns, Ints]:
     return _kept[key]
 
 
-def _rows(world: World, seed: int) -> tuple[Columns, Ints]:
+def _rows(world: World, seed: int, share: Share) -> tuple[Columns, Ints]:
     sink = RecordSink(world.labels)
-    run_world(world, seed, sink)
+    share.run(world, seed, sink)
     return dict(zip(MESSAGE_COLUMNS, sink.message_rows().T.copy(), strict=True)), sink.connection_rows()
 
 

@@ -1,31 +1,63 @@
-"""Many runs at once: Worlds over processes, one result of plain numbers each.
+"""Many runs: Worlds one after another in the compiled engine, which uses all processors, or over processes.
 
 Workers are `loky`'s, which need no guard in the user's script and work in a notebook.
 """
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, TypeVar
 
-from sim.delivery.simulate import run_world
-from sim.delivery.world import World
+from sim.delivery.compiled import processors
+from sim.delivery.simulate import chosen, load, run_world
+from sim.delivery.world import World, expected_messages
 from sim.errors import ScenarioError, complaint
 from sim.results.records import Rows
 from sim.results.result import Result
-from sim.results.sinks import CountSink, RecordSink
+from sim.results.sinks import CountSink, RecordSink, Sink
 
-#: Called with (runs that are done, runs in all).
-RunsProgress = Callable[[int, int], None]
+#: Called with (runs that are done, of the one that goes on a part, and runs in all).
+RunsProgress = Callable[[float, int], None]
 Job = tuple[World, int]
 #: So long do workers stay for the next study: starting them anew costs more than many a study.
 IDLE_S = 5
+#: Messages a run must expect for word of its progress.
+_LONG = 200_000
 J = TypeVar("J")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a run has of the machine.
+
+    Attributes
+    ----------
+    threads : of the compiled engine.
+    tell : called, during a long run, with the part of it that is done.
+    """
+
+    threads: int
+    tell: Callable[[float], None] | None = None
+
+    def run(self, world: World, seed: int, sink: Sink) -> dict[str, Any]:
+        """Run a World into a sink and return what the run says of itself (`sim.delivery.simulate.run_world`)."""
+        expected = float(expected_messages(world).sum())
+        if self.tell is None or expected < _LONG:
+            return run_world(world, seed, sink, threads=self.threads)
+        tell = self.tell
+
+        def progress(_: int, arrived: int, finished: int) -> None:
+            # Half for mail that came, half for mail that has its fate: the strict settings keep much of it for days.
+            tell(min(1.0, (arrived + finished) / (2 * max(expected, arrived))))
+
+        return run_world(world, seed, sink, progress, threads=self.threads)
 
 
 def replication_seed(seed: int, replication: int) -> int:
@@ -33,14 +65,6 @@ def replication_seed(seed: int, replication: int) -> int:
     if replication == 0:
         return seed
     return int.from_bytes(blake2b(f"{seed}/{replication}".encode(), digest_size=6).digest(), "little")
-
-
-def default_jobs() -> int:
-    """Return the number of processors this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def check_jobs(jobs: object) -> None:
@@ -69,24 +93,25 @@ def run_all(
     ----------
     jobs : Worlds with their seeds; taken one by one, so that compiling them goes on while others run.
     count : how many there are.
-    workers : processes; None = the processors there are, 1 = this process alone.
-    progress : called after each run.
+    workers : processes, or threads of the compiled engine; None = the processors there are, 1 = this process alone.
+    progress : called after each run, and during long ones.
     """
-    return each(_totals, jobs, count, workers=workers, progress=progress)
+    return each(_totals, jobs, count, world_of=_world, workers=workers, progress=progress)
 
 
 def records_of_all(
     jobs: Iterable[Job], count: int, *, workers: int | None = None, progress: RunsProgress | None = None
 ) -> list[tuple[Rows, Rows]]:
     """Run every (World, seed) and return message rows and connection rows of each; parameters as in `run_all`."""
-    return each(_records, jobs, count, workers=workers, progress=progress)
+    return each(_records, jobs, count, world_of=_world, workers=workers, progress=progress)
 
 
 def each(
-    work: Callable[[J], R],
+    work: Callable[[J, Share], R],
     jobs: Iterable[J],
     count: int,
     *,
+    world_of: Callable[[J], World],
     workers: int | None = None,
     progress: RunsProgress | None = None,
 ) -> list[R]:
@@ -94,20 +119,41 @@ def each(
 
     Parameters
     ----------
-    work : a function of a module, so that a process can be told to call it.
+    work : a function of a module, so that a process can be told to call it; given the job, and its `Share`.
     jobs : taken one by one, so that making them goes on while others are worked on.
+    world_of : returns a World of a job: whether so many such runs are worth the compiled engine, the first one tells.
     count, workers, progress : as for `run_all`.
     """
-    workers = min(default_jobs() if workers is None else workers, count)
+    workers = processors() if workers is None else workers
     results: list[R] = []
-    for result in map(work, jobs) if workers <= 1 else _in_processes(work, jobs, workers):
-        results.append(result)
-        if progress is not None:
-            progress(len(results), count)
+    jobs = iter(jobs)
+    for first in jobs:
+        jobs = chain([first], jobs)
+        here = workers == 1 or count == 1
+        if chosen(world_of(first), runs=count) == "compiled":
+            load()
+            here = True
+        found = _here(work, jobs, count, workers, progress) if here else _in_processes(work, jobs, min(workers, count))
+        for result in found:
+            results.append(result)
+            if progress is not None:
+                progress(len(results), count)
+        break
     return results
 
 
-def _in_processes(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> Iterator[R]:
+def _here(
+    work: Callable[[J, Share], R], jobs: Iterable[J], count: int, threads: int, progress: RunsProgress | None
+) -> Iterator[R]:
+    for done, job in enumerate(jobs):
+        yield work(job, Share(threads, None if progress is None else partial(_tell, progress, done, count)))
+
+
+def _tell(progress: RunsProgress, done: int, count: int, part: float) -> None:
+    progress(done + part, count)
+
+
+def _in_processes(work: Callable[[J, Share], R], jobs: Iterable[J], workers: int) -> Iterator[R]:
     from collections import deque
     from concurrent.futures import Future
 
@@ -120,7 +166,7 @@ def _in_processes(work: Callable[[J], R], jobs: Iterable[J], workers: int) -> It
         for job in jobs:
             # Processes start here.
             with _signals_held():
-                waiting.append(pool.submit(work, job))
+                waiting.append(pool.submit(work, job, Share(1)))
             # Some ahead keep the others busy while one run is long; all at once would keep every World in memory.
             if len(waiting) > 8 * workers:
                 yield waiting.popleft().result()
@@ -158,15 +204,19 @@ def _let_terminate() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
 
 
-def _totals(job: Job) -> dict[str, Any]:
+def _world(job: Job) -> World:
+    return job[0]
+
+
+def _totals(job: Job, share: Share) -> dict[str, Any]:
     world, seed = job
-    sink = CountSink(world.labels)
-    facts = run_world(world, seed, sink)
+    sink = CountSink(world.labels, compiled=chosen(world) == "compiled")
+    facts = share.run(world, seed, sink)
     return Result(world.labels, sink).totals() | facts | {"delay_counts": sink.delays.counts()}
 
 
-def _records(job: Job) -> tuple[Rows, Rows]:
+def _records(job: Job, share: Share) -> tuple[Rows, Rows]:
     world, seed = job
     sink = RecordSink(world.labels)
-    run_world(world, seed, sink)
+    share.run(world, seed, sink)
     return sink.message_rows(), sink.connection_rows()

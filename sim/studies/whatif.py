@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,7 +257,14 @@ class _Pairs:
     def __call__(self, numbers: range) -> list[Parting]:
         """Compare the runs of these replications."""
         progress = counted_on(self.progress, self.done_before + numbers.start)
-        return each(part, self._jobs(numbers), len(numbers), workers=self.workers, progress=progress)
+        return each(
+            part,
+            self._jobs(numbers),
+            len(numbers),
+            world_of=attrgetter("after"),
+            workers=self.workers,
+            progress=progress,
+        )
 
     def meta(self) -> dict[str, Any]:
         """Return what a result says of where it came from, once all pairs are made."""

@@ -20,6 +20,8 @@ HOURS: Final = tuple(f"hour_{h:02d}" for h in range(24))
 WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 TRACE_COLUMNS: Final = ("domain", "time_s", "size_bytes", "recipients")
 _MOST_A_DAY = 1e12
+#: Of the weights of hours and days, whose products and sums then stay numbers.
+_LEAST_WEIGHT, _MOST_WEIGHT = 1e-9, 1e9
 Weights = Sequence[float] | NDArray[np.float64]
 
 
@@ -112,14 +114,14 @@ def _is_number(value: object) -> bool:
 
 
 def _weights(name: str, values: Weights, count: int) -> tuple[float, ...]:
-    allowed = f"{count} weights, not negative, with a positive sum"
+    allowed = f"{count} weights, each 0 or {_LEAST_WEIGHT:g}..{_MOST_WEIGHT:g}, with a positive sum"
     try:
         weights = tuple(float(v) for v in values)
     except (TypeError, ValueError) as fault:
         raise WorkloadError(complaint(name, values, allowed)) from fault
     if len(weights) != count:
         raise WorkloadError(complaint(name, f"{len(weights)} weights", allowed))
-    wrong = [i for i, w in enumerate(weights) if not 0 <= w < float("inf")]
+    wrong = [i for i, w in enumerate(weights) if w != 0 and not _LEAST_WEIGHT <= w <= _MOST_WEIGHT]
     if wrong:
         raise WorkloadError(complaint(f"{name}[{wrong[0]}]", weights[wrong[0]], allowed))
     if not sum(weights) > 0:

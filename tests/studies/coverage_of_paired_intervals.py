@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 from sim.policy.destinations import DestinationControls, Entry
 from sim.scenario import Scenario
-from sim.studies.runs import each
 from sim.studies.whatif import whatif
 from sim.terms import Setting
 from sim.world.population import Population
@@ -52,7 +52,8 @@ def covers(seed: int) -> tuple[bool, float]:
 def main(studies: int = 2_000) -> None:
     """Count the intervals that cover, and print what came of it."""
     begun = time.perf_counter()
-    found = each(covers, range(1, studies + 1), studies)
+    with ProcessPoolExecutor() as pool:
+        found = list(pool.map(covers, range(1, studies + 1), chunksize=10))
     share = sum(hit for hit, _ in found) / studies
     mean = sum(estimate for _, estimate in found) / studies
     print(f"{studies:,} studies of {REPLICATIONS} replications: {share:.2%} of the 95 % intervals cover {TRUTH:+.3f};")

@@ -256,7 +256,7 @@ def test_more_replications_keep_the_first_ones() -> None:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_progress_counts_every_run(jobs: int) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[float, int]] = []
     modes(custom(), replications=1, jobs=jobs, progress=lambda done, of: told.append((done, of)))
     assert told == [(i, 8) for i in range(1, 9)]
 

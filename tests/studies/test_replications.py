@@ -243,7 +243,7 @@ def test_intervals_of_modes_cover_a_truth_that_is_known() -> None:
 
 
 def test_modes_runs_to_a_precision_and_says_so() -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[float, int]] = []
     result = modes(by_hand(), precision=5, jobs=1, seed=2, progress=lambda done, of: told.append((done, of)))
     n = result.meta["replications"]
     assert n >= PILOTS

@@ -25,7 +25,7 @@ from sim.formats.destination_controls import Policy
 from sim.policy.destinations import DestinationControls, Entry
 from sim.policy.retry import BounceProfile, HostRetry
 from sim.scenario import Scenario
-from sim.studies import parting
+from sim.studies import parting, runs
 from sim.studies.parting import KINDS, MAIL, PAIRS, WAITING
 from sim.studies.runs import replication_seed
 from sim.studies.whatif import patterns_frame, whatif
@@ -260,11 +260,11 @@ def test_the_day_before_a_change_is_run_once_and_answers_stay_what_they_were(mon
     monkeypatch.setattr(parting, "_kept", {})
     worlds: list[str] = []
 
-    def counted(world: World, seed: int, sink: Any) -> dict[str, Any]:
+    def counted(world: World, *arguments: Any, **others: Any) -> dict[str, Any]:
         worlds.append(world.hash)
-        return run_world(world, seed, sink)
+        return run_world(world, *arguments, **others)
 
-    monkeypatch.setattr(parting, "run_world", counted)
+    monkeypatch.setattr(runs, "run_world", counted)
     changes = [{"*": "required"}, {"*": "no"}, {"*": "required"}]
     first, _, again = (
         whatif(preset(), set=change, vary="chance", replications=1, jobs=1, seed=77) for change in changes
