@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario
     from sim.studies.capacity import capacity
     from sim.studies.modes import modes
+    from sim.studies.sweep import sweep
     from sim.studies.whatif import whatif
     from sim.timeline import Event
     from sim.world.population import Population
@@ -40,6 +41,7 @@ __all__ = [
     "modes",
     "read_scenario",
     "simulate",
+    "sweep",
     "versions",
     "whatif",
 ]
@@ -56,6 +58,7 @@ _HOME = {
     "modes": "sim.studies.modes",
     "read_scenario": "sim.formats.scenario_file",
     "simulate": "sim.delivery.simulate",
+    "sweep": "sim.studies.sweep",
     "versions": "sim.about",
     "whatif": "sim.studies.whatif",
 }

@@ -60,6 +60,10 @@ class OutputError(SimError):
     """A result cannot be written where it was asked for."""
 
 
+class ClusterError(SimError):
+    """The processes or machines of a sweep cannot be started or reached, or are lost again and again."""
+
+
 class LimitError(SimError):
     """A run met a limit this program does not model yet: the answer would be wrong, so there is none."""
 
