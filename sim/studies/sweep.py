@@ -87,7 +87,8 @@ def sweep(
             with _cluster(scheduler, workers, len(work.missing)) as cluster:
                 work.run(cluster)
     finally:
-        work.write_report()
+        if work.rows:
+            work.write_report()
     work.check_faults()
     result = work.result()
     write_together(folder, result.files())
@@ -122,7 +123,6 @@ class _Work:
 
     def look(self) -> None:
         """Find the cells that are kept, and those to run: of equal cells the first."""
-        output_folder(self.home)
         by_name = {cell.name: cell for cell in reversed(self.cells)}
         there = {path.stem for path in self.home.glob("*.parquet")}
         self.left_over = len(there - set(by_name))
@@ -154,6 +154,7 @@ class _Work:
             self.faults.append((done.job, found))
             return
         name = done.job.name
+        output_folder(self.home)
         sweep_cells.write_cell(self.home, found)
         self.rows[name] = found
         self.told[name] = {

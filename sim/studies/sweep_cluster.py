@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,7 @@ _LEAST_AHEAD = 32
 #: Seconds between two looks at the workers, and until a scheduler, or its first worker, is missed.
 _LOOK_S, _CONNECT_S, _WORKERS_S = 0.5, 15.0, 120.0
 _PACKAGES = {"distributed": "cluster", "pyarrow": "store"}
+_ADDRESS, _EXAMPLE = re.compile(r"(tcp|tls|ucx|ws|wss)://[^\s/]+:\d+/?"), "tcp://192.0.2.1:8786"
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -150,7 +152,9 @@ class LocalCluster(Cluster):
         ClusterError
             When they die again and again: with the last words of one.
         """
-        self.running = [process for process in self.running if process.poll() is None]
+        for process in [process for process in self.running if process.poll() is not None]:
+            self.running.remove(process)
+            _close(process)
         while len(self.running) < self.count:
             if self.started >= self.most:
                 raise ClusterError(f"workers end as soon as they have begun: {self._last_words()}")
@@ -166,8 +170,7 @@ class LocalCluster(Cluster):
             process.kill()
         for process in self.running:
             process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
+            _close(process)
 
     def _start(self) -> None:
         self.started += 1
@@ -201,6 +204,13 @@ class LocalCluster(Cluster):
             if told := [line.strip() for line in lines if line.strip()]:
                 return told[-1]
         return "they say nothing"
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    """Close the standard input of a worker that is gone, with whatever it has not read."""
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
 
 
 @contextmanager
@@ -255,12 +265,14 @@ def remote_cluster(address: str) -> Iterator[Cluster]:
     """
     from distributed import Client
 
+    if not _ADDRESS.fullmatch(address):
+        raise ClusterError(complaint("scheduler", address, f"the address of a Dask scheduler, such as {_EXAMPLE}"))
     with _quiet():
         try:
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TypeError) as fault:
             why = " ".join(str(fault).split()).split(" after ")[0] or type(fault).__name__
-            allowed = f"the address of a Dask scheduler that runs, such as tcp://192.0.2.1:8786 ({why.lower()})"
+            allowed = f"the address of a Dask scheduler that runs, such as {_EXAMPLE} ({why.lower()})"
             raise ClusterError(complaint("scheduler", address, allowed)) from fault
         with client:
             cluster = Cluster(client)

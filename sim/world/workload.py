@@ -119,7 +119,8 @@ def _weights(name: str, values: Weights, count: int) -> tuple[float, ...]:
         raise WorkloadError(complaint(name, values, allowed)) from fault
     if len(weights) != count:
         raise WorkloadError(complaint(name, f"{len(weights)} weights", allowed))
-    wrong = [i for i, w in enumerate(weights) if not 0 <= w < float("inf")]
+    # Weights of days and hours are multiplied.
+    wrong = [i for i, w in enumerate(weights) if not 0 <= w < 1e100]
     if wrong:
         raise WorkloadError(complaint(f"{name}[{wrong[0]}]", weights[wrong[0]], allowed))
     if not sum(weights) > 0:
