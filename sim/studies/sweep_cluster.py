@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -10,8 +11,10 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -110,6 +113,9 @@ class Cluster:
     def tend(self) -> None:
         """Look after the workers; of a cluster that is there, others do."""
 
+    def useful(self) -> None:
+        """Note that a worker has done something."""
+
     def threads(self) -> int:
         """Return how many jobs can run at once."""
         return sum(self.client.nthreads().values())
@@ -161,7 +167,7 @@ class LocalCluster(Cluster):
             self._start()
 
     def useful(self) -> None:
-        """Note that a worker has done something: those that die later are counted anew."""
+        """Note that a worker has done something: those that die from now on are counted anew."""
         self.most = self.started + 4 * self.count + 8
 
     def stop(self) -> None:
@@ -288,7 +294,10 @@ def _quiet() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
     try:
-        yield
+        with warnings.catch_warnings():
+            # A population of many destinations travels once.
+            warnings.filterwarnings("ignore", "Sending large graph")
+            yield
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
@@ -308,34 +317,45 @@ def run(cluster: Cluster, jobs: Sequence[J], submit: Callable[[Any, J], Any]) ->
     ClusterError
         When the workers are lost again and again.
     """
-    from distributed import KilledWorker
-
     waiting, out = deque(jobs), dict[str, tuple[J, Any]]()
     finished: SimpleQueue[str] = SimpleQueue()
     while waiting or out:
-        while waiting and len(out) < max(_LEAST_AHEAD, _AHEAD * cluster.threads()):
-            job = waiting.popleft()
-            future = submit(cluster.client, job)
-            out[future.key] = job, future
-            future.add_done_callback(lambda future: finished.put(future.key))
-        keys = _some(finished)
-        if not keys:
-            cluster.tend()
-            continue
-        lost = cluster.client.run_on_scheduler(_lost_workers, keys=keys)
-        for key in keys:
-            if key not in out:
+        with faults_told():
+            while waiting and len(out) < max(_LEAST_AHEAD, _AHEAD * cluster.threads()):
+                job = waiting.popleft()
+                future = submit(cluster.client, job)
+                out[future.key] = job, future
+                future.add_done_callback(lambda future: finished.put(future.key))
+            keys = [key for key in _some(finished) if key in out]
+            if not keys:
+                cluster.tend()
                 continue
+            lost = cluster.client.run_on_scheduler(_lost_workers, keys=keys)
+        for key in keys:
             job, future = out.pop(key)
-            try:
-                yield Done(job, _result(cluster, future), lost[key])
-            except KilledWorker:
-                raise ClusterError(
-                    f"{job.name}: {RETRIES + 1} workers were lost one after another while they had it; is there enough "
-                    "memory for each?"
-                ) from None
-        if isinstance(cluster, LocalCluster):
-            cluster.useful()
+            with faults_told(job.name):
+                found = _result(cluster, future)
+            yield Done(job, found, lost[key])
+        cluster.useful()
+
+
+@contextmanager
+def faults_told(job: str = "") -> Iterator[None]:
+    """Tell what may befall a cluster as one line."""
+    from distributed import KilledWorker
+
+    try:
+        yield
+    except KilledWorker:
+        raise ClusterError(
+            f"{job}: {RETRIES + 1} workers were lost one after another while they had it; is there enough memory for each?"
+        ) from None
+    except ImportError as fault:
+        raise ClusterError(
+            f"a worker cannot import {fault.name or 'this package'}; allowed: tls-delivery-sim on every machine"
+        ) from fault
+    except (OSError, CancelledError, asyncio.CancelledError) as fault:
+        raise ClusterError("the connection to the scheduler was lost; the same command goes on from here") from fault
 
 
 def _some(finished: SimpleQueue[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -246,6 +248,23 @@ def test_a_scheduler_that_runs_is_used(done: SweepResult, tmp_path: Path) -> Non
             process.wait()
     assert set(result.report()["worker"]) == {"far"}
     assert bytes_of(tmp_path / "out") == bytes_of(done.folder)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (
+            ModuleNotFoundError("No module named 'sim'", name="sim"),
+            "a worker cannot import sim; allowed: tls-delivery-s",
+        ),
+        (OSError("closed"), "the connection to the scheduler was lost; the same command goes on"),
+        (CancelledError(), "the connection to the scheduler was lost; the same command goes on"),
+        (asyncio.CancelledError(), "the connection to the scheduler was lost; the same command goes on"),
+    ],
+)
+def test_what_befalls_a_cluster_is_one_line(fault: BaseException, told: str) -> None:
+    with pytest.raises(ClusterError, match=f"^{re.escape(told)}"), sweep_cluster.faults_told("a"):
+        raise fault
 
 
 def test_a_worker_of_another_version_is_refused() -> None:
