@@ -35,6 +35,7 @@ _LEAST_AHEAD = 32
 _LOOK_S, _CONNECT_S, _WORKERS_S = 0.5, 15.0, 120.0
 _PACKAGES = {"distributed": "cluster", "pyarrow": "store"}
 _ADDRESS, _EXAMPLE = re.compile(r"(tcp|tls|ucx|ws|wss)://[^\s/]+:\d+/?"), "tcp://192.0.2.1:8786"
+_LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -289,7 +290,7 @@ def remote_cluster(address: str) -> Iterator[Cluster]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Dask's own messages from the terminal: what matters is told as an error of this program."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado.application", "asyncio")]
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
@@ -348,14 +349,17 @@ def faults_told(job: str = "") -> Iterator[None]:
         yield
     except KilledWorker:
         raise ClusterError(
-            f"{job}: {RETRIES + 1} workers were lost one after another while they had it; is there enough memory for each?"
+            f"{job}: {RETRIES + 1} workers were lost one after another while they had it; "
+            "is there enough memory for each?"
         ) from None
     except ImportError as fault:
         raise ClusterError(
             f"a worker cannot import {fault.name or 'this package'}; allowed: tls-delivery-sim on every machine"
         ) from fault
     except (OSError, CancelledError, asyncio.CancelledError) as fault:
-        raise ClusterError("the connection to the scheduler was lost; the same command goes on from here") from fault
+        raise ClusterError(
+            "the connection to the scheduler was lost; runs that are done are kept, and the same command goes on"
+        ) from fault
 
 
 def _some(finished: SimpleQueue[str]) -> list[str]:

@@ -257,9 +257,9 @@ def test_a_scheduler_that_runs_is_used(done: SweepResult, tmp_path: Path) -> Non
             ModuleNotFoundError("No module named 'sim'", name="sim"),
             "a worker cannot import sim; allowed: tls-delivery-s",
         ),
-        (OSError("closed"), "the connection to the scheduler was lost; the same command goes on"),
-        (CancelledError(), "the connection to the scheduler was lost; the same command goes on"),
-        (asyncio.CancelledError(), "the connection to the scheduler was lost; the same command goes on"),
+        (OSError("closed"), "the connection to the scheduler was lost; runs that are done are kept"),
+        (CancelledError(), "the connection to the scheduler was lost; runs that are done are kept"),
+        (asyncio.CancelledError(), "the connection to the scheduler was lost; runs that are done are kept"),
     ],
 )
 def test_what_befalls_a_cluster_is_one_line(fault: BaseException, told: str) -> None:
