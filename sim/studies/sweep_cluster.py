@@ -7,9 +7,11 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections import deque
@@ -21,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from tempfile import TemporaryDirectory
+from types import FrameType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from sim.errors import ClusterError, complaint
@@ -318,6 +321,13 @@ def run(cluster: Cluster, jobs: Sequence[J], submit: Callable[[Any, J], Any]) ->
     ClusterError
         When the workers are lost again and again.
     """
+    with _interrupts_noted() as heed:
+        yield from _run(cluster, jobs, submit, heed)
+
+
+def _run(
+    cluster: Cluster, jobs: Sequence[J], submit: Callable[[Any, J], Any], heed: Callable[[], None]
+) -> Iterator[Done[J]]:
     waiting, out = deque(jobs), dict[str, tuple[J, Any]]()
     finished: SimpleQueue[str] = SimpleQueue()
     while waiting or out:
@@ -328,6 +338,7 @@ def run(cluster: Cluster, jobs: Sequence[J], submit: Callable[[Any, J], Any]) ->
                 out[future.key] = job, future
                 future.add_done_callback(lambda future: finished.put(future.key))
             keys = [key for key in _some(finished) if key in out]
+            heed()
             if not keys:
                 cluster.tend()
                 continue
@@ -335,9 +346,42 @@ def run(cluster: Cluster, jobs: Sequence[J], submit: Callable[[Any, J], Any]) ->
         for key in keys:
             job, future = out.pop(key)
             with faults_told(job.name):
-                found = _result(cluster, future)
+                found = _result(cluster, future, heed)
             yield Done(job, found, lost[key])
+            heed()
         cluster.useful()
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[Callable[[], None]]:
+    """Note Ctrl-C and SIGTERM, and yield what lets them act: in a destructor, of which Dask has many, they are lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    noted: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        noted.append(number)
+
+    def heed() -> None:
+        if noted:
+            number = noted.pop()
+            handler = before[signal.Signals(number)]
+            signal.signal(number, handler)
+            assert callable(handler)
+            handler(number, None)
+
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, note)
+    try:
+        yield heed
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is note:
+                signal.signal(number, handler)
 
 
 @contextmanager
@@ -373,12 +417,13 @@ def _some(finished: SimpleQueue[str]) -> list[str]:
         return list(dict.fromkeys(keys))
 
 
-def _result(cluster: Cluster, future: Any) -> Answer:
+def _result(cluster: Cluster, future: Any, heed: Callable[[], None]) -> Answer:
     """Fetch a result; where its worker was lost after all, wait until another has done it again."""
     while True:
         try:
-            found: Answer = future.result(timeout=10 * _LOOK_S)
+            found: Answer = future.result(timeout=_LOOK_S)
         except TimeoutError:
+            heed()
             cluster.tend()
         else:
             return found
