@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sim.scenario import Scenario
     from sim.studies.capacity import capacity
     from sim.studies.modes import modes
+    from sim.studies.sweep import sweep
     from sim.studies.whatif import whatif
     from sim.timeline import Event
     from sim.world.population import Population
@@ -42,6 +43,7 @@ __all__ = [
     "read_records",
     "read_scenario",
     "simulate",
+    "sweep",
     "versions",
     "whatif",
 ]
@@ -59,6 +61,7 @@ _HOME = {
     "read_records": "sim.results.store",
     "read_scenario": "sim.formats.scenario_file",
     "simulate": "sim.delivery.simulate",
+    "sweep": "sim.studies.sweep",
     "versions": "sim.about",
     "whatif": "sim.studies.whatif",
 }

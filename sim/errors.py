@@ -60,6 +60,10 @@ class OutputError(SimError):
     """A result cannot be written where it was asked for."""
 
 
+class ClusterError(SimError):
+    """The processes or machines of a sweep cannot be started or reached, or are lost again and again."""
+
+
 def did_you_mean(value: object, allowed: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest allowed spelling, or an empty string."""
     spelling = {str(a).lower(): str(a) for a in allowed}

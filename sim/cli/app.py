@@ -21,6 +21,7 @@ from sim.cli.expected import expected_command
 from sim.cli.explain import explain_command
 from sim.cli.modes import modes_command
 from sim.cli.run import run_command
+from sim.cli.sweep import sweep_command
 from sim.cli.table_files import check_command, export_command, import_command
 from sim.cli.text import PipeClosedError
 from sim.cli.whatif import whatif_command
@@ -90,6 +91,7 @@ def main() -> None:
     `tlssim check FILE`, run it with `tlssim run SCENARIO.toml`, and try a change of it with `tlssim whatif`.
     `tlssim destconfig FILE` edits it in the gateway's own dialogue.
     `tlssim capacity` tells how many connections, handshakes and waiting messages to plan for.
+    `tlssim sweep GRID.toml` runs every combination of settings, limits, senders and amounts of mail.
     """
 
 
@@ -98,6 +100,7 @@ for command in (
     run_command,
     whatif_command,
     capacity_command,
+    sweep_command,
     expected_command,
     explain_command,
     table_command,

@@ -97,18 +97,30 @@ def read_scenario(path: str | os.PathLike[str]) -> ScenarioFile:
 
 def parse_scenario(text: str, *, source: str = "<text>", folder: str | os.PathLike[str] = ".") -> ScenarioFile:
     """Read the text of such a file; paths in it are relative to ``folder``. See `read_scenario`."""
-    return _Reader(text, source, Path(folder)).read()
+    return ScenarioReader(text, source, Path(folder)).read()
 
 
-class _Reader:
-    def __init__(self, text: str, source: str, folder: Path) -> None:
+class ScenarioReader:
+    """Reads a document of sections and keys, and tells a fault with the line of its key.
+
+    Parameters
+    ----------
+    text, source : the text, and how faults name it.
+    folder : that paths in it are relative to.
+    document : the text as TOML; None = it is read here.
+    """
+
+    def __init__(self, text: str, source: str, folder: Path, document: dict[str, Any] | None = None) -> None:
         self.lines = key_lines(text)
         self.source = source
+        #: What faults that have their line already begin with.
+        self.sources: tuple[str, ...] = (source,)
         self.folder = folder
-        self.document = load_toml(text, source, ScenarioError)
+        self.document = load_toml(text, source, ScenarioError) if document is None else document
         self.strict = False
 
     def read(self) -> ScenarioFile:
+        """Return what the document says; raises as `read_scenario` does."""
         given = self.checked()
         if None not in (given["until_h"], given["until_s"]):
             raise self.fault(("until_s",), given["until_s"], "once: until_h is given too")
@@ -201,6 +213,7 @@ class _Reader:
                 yield (section,), keys
 
     def profiles(self, keys: Mapping[str, Any]) -> BounceProfiles:
+        """Return the bounce profiles that the policy names."""
         if keys["bounce_profiles"] is None:
             return BounceProfiles()
         where = self.folder / keys["bounce_profiles"]
@@ -208,11 +221,13 @@ class _Reader:
         return self.build(path, lambda: read_bounce_profiles(where, strict=self.strict), where)
 
     def policy(self, keys: Mapping[str, Any], profiles: BounceProfiles) -> DestinationControls:
+        """Return the policy of the section."""
         if keys["file"] is None:
             return DestinationControls(profiles=profiles.profiles, host_retry=profiles.host_retry)
         return self.controls(("policy", "file"), keys["file"], profiles)
 
     def controls(self, path: KeyPath, name: str, profiles: BounceProfiles) -> DestinationControls:
+        """Read the Destination Controls that a key names."""
         where = self.folder / name
         return self.build(path, lambda: Policy.read(where, profiles=profiles, strict=self.strict), where)
 
@@ -263,6 +278,7 @@ class _Reader:
             self.build((TIMELINE, place), partial(check_event, event, population, before, days))
 
     def population(self, keys: Mapping[str, Any]) -> Population:
+        """Return who receives."""
         preset, seed = keys["preset"] or DEFAULT_BEHAVIOUR, 1 if keys["seed"] is None else keys["seed"]
         figures: dict[str, float] = keys[FIGURES] or {}
         known = self.build(("population", "preset"), lambda: load(preset))
@@ -290,6 +306,7 @@ class _Reader:
         self.build(path, lambda: known.changed({name: value}))
 
     def workload(self, keys: Mapping[str, Any], days: float, *, counts: bool) -> Workload:
+        """Return what is sent; ``counts`` tells that the population knows its mail."""
         given = _set(keys)
         self.fit_together(given, counts=counts)
         if "trace" in given:
@@ -324,6 +341,7 @@ class _Reader:
                 raise self.fault(("workload", beside), given[beside], f"not beside {whole}")
 
     def sizes(self, given: Mapping[str, Any]) -> Sizes:
+        """Return the distribution of sizes."""
         shape = _changed(default_sizes(), _SIZE_KEYS, given)
         if shape.min_bytes > shape.max_bytes:
             name = "size_max_bytes" if "size_max_bytes" in given else "size_min_bytes"
@@ -332,9 +350,11 @@ class _Reader:
         return shape
 
     def recipients(self, given: Mapping[str, Any]) -> Recipients:
+        """Return the distribution of recipients."""
         return _changed(default_recipients(), _RECIPIENT_KEYS, given)
 
     def minimum_tls(self, label: str | None) -> TlsVersion | None:
+        """Return the TLS version of a label."""
         return next((version for version in TlsVersion if version.label == label), None)
 
     def build(self, path: KeyPath, make: Callable[[], T], file: Path | None = None) -> T:
@@ -350,7 +370,8 @@ class _Reader:
             return make()
         except SimError as fault:
             text = str(fault)
-            if text.startswith(f"{self.source}:") or (file is not None and text.startswith(str(file))):
+            told = tuple(f"{source}:" for source in self.sources)
+            if text.startswith(told) or (file is not None and text.startswith(str(file))):
                 raise
             of_key = _EVENT_KEY.sub("", text) if path[:1] == (TIMELINE,) else text
             field = _FIELD.match(of_key)
@@ -363,9 +384,11 @@ class _Reader:
             raise type(fault)(self.at(path, text)[1]) from fault
 
     def fault(self, path: KeyPath, value: object, allowed: str) -> ScenarioError:
+        """Return the fault of a key with its line."""
         return ScenarioError(self.at(path, complaint(_label(path), value, allowed))[1])
 
     def at(self, path: KeyPath, text: str) -> tuple[int, str]:
+        """Return the line of a key, and the text with file and line before it."""
         line = line_of(self.lines, path)
         return line, f"{self.source}:{line}: {text}"
 

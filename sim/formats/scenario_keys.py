@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -209,6 +210,7 @@ TIMELINE: Final = "timeline"
 FIGURES: Final = "figures"
 
 
+@cache
 def model() -> Any:
     """Build the pydantic model of a file from `SECTIONS`: strict types, no unknown keys, ``None`` where absent."""
     from pydantic import ConfigDict, Field, create_model

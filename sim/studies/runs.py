@@ -159,13 +159,13 @@ def _in_processes(work: Callable[[J, Share], R], jobs: Iterable[J], workers: int
 
     from loky import get_reusable_executor
 
-    with _signals_held():
+    with signals_held():
         pool = get_reusable_executor(max_workers=workers, timeout=IDLE_S, initializer=_let_terminate)
     waiting: deque[Future[R]] = deque()
     try:
         for job in jobs:
             # Processes start here.
-            with _signals_held():
+            with signals_held():
                 waiting.append(pool.submit(work, job, Share(1)))
             # Some ahead keep the others busy while one run is long; all at once would keep every World in memory.
             if len(waiting) > 8 * workers:
@@ -178,7 +178,7 @@ def _in_processes(work: Callable[[J, Share], R], jobs: Iterable[J], workers: int
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """Hold Ctrl-C and SIGTERM back while processes start, which inherit that.
 
     Ctrl-C reaches every process of a terminal. To end workers is this process's task; one that was interrupted while it

@@ -117,6 +117,15 @@ SCENARIOS = (
     + b"size_min_bytes = 100\nsize_median_bytes = 2e4\nsize_sigma = 1.5\nsize_tail_share = 0.1\n"
     + b"size_tail_exponent = 1.3\nsize_max_bytes = 1e6\nrecipients_exponent = 2.5\nrecipients_max = 10\n",
 )
+GRIDS = (
+    example("sweep.toml").read_bytes().replace(b"domains = 300", b"domains = 20"),
+    b'scenario = "scenario.toml"\nreplications = 2\nvary = "chance"\n[grid]\nsetting = ["Required", "off"]\n',
+    (
+        b"seed = 3\n[scenario.population]\ndomains = 5\n[[scenario.timeline]]\nevent = 'load'\nfactor = 2\nat_h = 1\n"
+        b"[grid]\nsender = ['esa', 'postfix']\nworkload.messages = [5, 1e2]\n'timeline.1.for_h' = [1, 2.5]\n"
+        b"[grid.population.figures]\ndns_temporary_rate = [0.1]\n"
+    ),
+)
 TOML = (
     *BOUNCE_PROFILES,
     *SCENARIOS,

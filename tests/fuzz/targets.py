@@ -36,6 +36,7 @@ from sim.formats.destconfig_csv import csv_text, looks_like_csv
 from sim.formats.destconfig_list import list_text, looks_like_list
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_normal import normalised_text
+from sim.formats.grid_file import parse_grid
 from sim.formats.scenario_file import parse_scenario
 from sim.formats.toml_lines import key_lines, load_toml
 from sim.formats.trace_file import read_trace
@@ -54,6 +55,7 @@ from sim.policy.text_tables import (
     read_evidence,
     read_table,
 )
+from sim.studies import sweep_cells
 from sim.studies.explain import Evidence
 from sim.studies.whatif import tls_version_of
 from sim.terms import Demand, NameRule, Outcome, Reason, Seen, Setting
@@ -138,6 +140,7 @@ def _folder() -> Path:
     folder = Path(_KEPT.name)
     for name in ("destinations.ini", "bounce_profiles.toml"):
         copy(example(name), folder / name)
+    (folder / "scenario.toml").write_bytes(seeds.SCENARIOS[0])
     (folder / "mine.csv").write_bytes(seeds.DESTINATIONS[0])
     (folder / "trace.csv").write_bytes(seeds.TRACES[0])
     return folder
@@ -257,6 +260,21 @@ def scenario(data: bytes) -> None:
     if isinstance(domains, int) and domains > MOST_DOMAINS:
         return
     attempt(lambda: parse_scenario(text, source=SOURCE, folder=_folder()), SimError, text)
+
+
+def grid(data: bytes) -> None:
+    text = attempt(lambda: read_text(_file(data), ScenarioError), ScenarioError)
+    if text is None:
+        return
+    document = attempt(lambda: load_toml(text, SOURCE, ScenarioError), ScenarioError, text)
+    numbers = [int(digits.replace("_", "")[:9]) for digits in re.findall(r"domains[^\n]*?=[^\n\d]*(\d[\d_]*)", text)]
+    if document is None or any(number > MOST_DOMAINS for number in numbers):
+        return
+    found = attempt(lambda: parse_grid(text, source=SOURCE, folder=_folder()), SimError, text)
+    if found is not None:
+        assert len(found.points) == np.prod([len(axis.values) for axis in found.axes])
+        assert len({repr(point.labels) for point in found.points}) == len(found.points)
+        assert all(len(sweep_cells.fingerprint(point.scenario)) == 32 for point in found.points[:2])
 
 
 def toml(data: bytes) -> None:
@@ -464,6 +482,7 @@ TARGETS: dict[str, Target] = {
     "destconfig-csv": Target(destconfig_csv, lambda: seeds.CSV_TABLES),
     "bounce-profiles": Target(bounce_profiles, lambda: seeds.BOUNCE_PROFILES),
     "scenario": Target(scenario, lambda: seeds.SCENARIOS),
+    "grid": Target(grid, lambda: seeds.GRIDS),
     "toml": Target(toml, lambda: seeds.TOML),
     "trace": Target(trace, lambda: seeds.TRACES),
     "destinations": Target(destinations, lambda: seeds.DESTINATIONS),

@@ -24,7 +24,7 @@ from tests.fuzz.mutator import mutated
 from tests.fuzz.targets import TARGETS, HangError, attempt, bounded
 
 #: Inputs of each target in `make test`; `make fuzz-parsers` runs more.
-INPUTS = {"scenario": 100, "dialogue": 150}
+INPUTS = {"scenario": 100, "grid": 100, "dialogue": 150}
 FEW = 300
 
 
