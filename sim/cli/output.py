@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,11 @@ import click
 
 from sim.errors import OutputError, complaint
 from sim.files import output_folder
+
+
+#: Before, the rate says little.
+_SOON_S = 3.0
+_MINUTES_S = 100.0
 
 
 class Output:
@@ -95,13 +101,22 @@ class Progress:
     def __init__(self) -> None:
         self._shown = ""
         self._terminal = sys.stderr.isatty()
+        self._began_s = time.monotonic()
 
     def show(self, done: float, what: str) -> None:
-        """Show a share of 0..1 that is done, and what it counts."""
-        text = f"{min(max(done, 0.0), 1.0):4.0%}  {what}"
+        """Show a share of 0..1 that is done, what it counts, and how long the rest takes at the rate so far."""
+        done = min(max(done, 0.0), 1.0)
+        text = f"{done:4.0%}  {what}{self._left(done)}"
         if self._terminal and text != self._shown:
             click.echo(f"\r{text}\033[K", err=True, nl=False)
             self._shown = text
+
+    def _left(self, done: float) -> str:
+        passed_s = time.monotonic() - self._began_s
+        if done <= 0 or done >= 1 or passed_s < _SOON_S:
+            return ""
+        left_s = passed_s / done * (1 - done)
+        return f", about {left_s / 60:,.0f} min left" if left_s >= _MINUTES_S else f", about {left_s:.0f} s left"
 
     def end(self) -> None:
         """Remove the line."""

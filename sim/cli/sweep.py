@@ -64,7 +64,8 @@ def sweep_command(grid: str, out: str | None, scheduler: str | None, workers: in
         except KeyboardInterrupt:
             if not done[0]:
                 raise
-            text = f"ended early; {done[0]:.0f} of {done[1]:.0f} runs are kept in {out}, and the same command goes on from there"
+            kept = f"{done[0]:.0f} of {done[1]:.0f} runs are kept in {out}"
+            text = f"ended early; {kept}, and the same command goes on from there"
             raise click.Abort(text) from None
         written = sorted(result.folder / name for name in (*result.files(), "report.csv"))
         if as_json:
