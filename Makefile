@@ -84,4 +84,5 @@ $(READY)-run $(READY)-test $(READY)-mutants: $(READY)-%: pyproject.toml constrai
 	  tail -n 25 $(LOG) >&2; \
 	  echo "make: installing the packages for 'make $*' failed; pip's reason stands above, all of it in $(LOG)." >&2; \
 	  echo "make: 'make $*' tries again. The settings pip used: $(PYTHON) -m pip config list" >&2; exit 1; }
+	@$(BIN)/python -m sim.delivery.warm
 	@touch $@

@@ -19,7 +19,6 @@ import click
 from sim.errors import OutputError, complaint
 from sim.files import output_folder
 
-
 #: Before, the rate says little.
 _SOON_S = 3.0
 _MINUTES_S = 100.0

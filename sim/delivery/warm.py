@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
-
 from sim import jit
 
 
@@ -12,6 +9,7 @@ def warm() -> bool:
     """Compile the engine by a small run of everything but the ceiling; return whether there was anything to compile."""
     if not jit.available() or jit.is_warm():
         return False
+    print("compiling the engine (once, about half a minute)", flush=True)  # noqa: T201 (it is run as a command)
     from sim.delivery.simulate import simulate
     from sim.scenario import Scenario
     from sim.world.population import Population
@@ -23,6 +21,4 @@ def warm() -> bool:
 
 
 if __name__ == "__main__":
-    began = time.perf_counter()
-    if warm():
-        print(f"compiled the engine in {time.perf_counter() - began:.0f} s", file=sys.stderr)
+    warm()
