@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import PolicyError
-from sim.policy.decide import PLAIN, Tables, decide
+from sim.policy.decide import PLAIN, Tables, decide, never_clear
+from sim.policy.profiles import SENDERS, profile
 from sim.policy.profiles.esa import tables
 from sim.policy.text_tables import Codes
-from sim.terms import Chain, Outcome, Setting, Stage
+from sim.terms import Chain, Dane, DaneOption, MtaSts, Outcome, Setting, Stage
 
 T = tables()
 SIZES = (len(Setting), len(Stage), 2, len(Chain), 2)
@@ -97,6 +98,20 @@ def test_tables_refuse_other_shapes_and_codes_and_cannot_be_changed() -> None:
         Tables(demand=T.demand, rule=T.rule, seen=T.seen, outcome=wrong, reason=T.reason)
     for array in (T.demand, T.rule, T.seen, T.outcome, T.reason, T.combined):
         assert not array.flags.writeable
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_a_setting_never_sends_in_clear_when_nothing_shown_or_published_makes_it(sender: str) -> None:
+    built = profile(sender).tables()
+    every = np.ogrid[: len(Stage), :2, : len(Chain), :2, :2, : len(DaneOption), : len(Dane), : len(MtaSts), :2]
+    stage, version_ok, chain, holds, aged, option, dane, mode, listed = every
+    for setting in built.settings:
+        found = decide(
+            setting, stage, version_ok, chain, holds, built, aged,
+            dane_option=option, dane=dane, mta_sts=mode, mx_listed=listed,
+        )  # fmt: skip
+        in_clear = np.isin(found, (Outcome.DELIVER_CLEAR, Outcome.RECONNECT_CLEAR)).any()
+        assert never_clear(built, setting) == (not in_clear)
 
 
 @pytest.mark.bench
