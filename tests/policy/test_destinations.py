@@ -135,6 +135,7 @@ def test_bounce_profiles_are_found_without_case_and_undefined_ones_are_the_defau
     assert TABLE.profile("short_life").max_retries == 3
     assert TABLE.profile("Nobody") == BounceProfile()
     assert TABLE.profile_name("Nobody") is None
+    assert DestinationControls.shipped().profile("Nobody") == BounceProfile()
 
 
 def test_with_setting_changes_tls_and_nothing_else() -> None:
@@ -220,12 +221,18 @@ def test_addresses_and_foreign_names_have_one_spelling() -> None:
     ]
 
 
-SPELLED = ["A.Example.", " a.example", "192.0.2.7", "[192.0.2.7]", "2001:DB8:0::A", "[IPv6:2001:db8::1]", "Bü.example"]
+SPELLED = ["A.Example.", "a.example", "192.0.2.7", "[192.0.2.7]", "2001:DB8:0::A", "[IPv6:2001:db8::1]", "Bü.example"]
 
 
 @given(st.lists(st.sampled_from([*SPELLED, "fe80::1%eth0", "a..b.", "7", ""]) | st.text(max_size=9), max_size=5))
 def test_many_names_are_spelled_as_each_of_them_is(names: list[str]) -> None:
     assert canonical_domains(names) == [canonical_domain(name) or name.strip().lower() for name in names]
+
+
+def test_an_entry_is_found_by_every_spelling_of_its_name() -> None:
+    table = DestinationControls(entries=tuple(Entry(domain=name) for name in sorted(set(canonical_domains(SPELLED)))))
+    for name, index in zip(SPELLED, table.match(SPELLED).tolist(), strict=True):
+        assert table.entries[index].domain == canonical_domain(name)
 
 
 def test_names_in_many_spellings_are_one_name() -> None:

@@ -93,6 +93,7 @@ def test_words_tell_young_from_aged_and_settled_from_not() -> None:
     assert Cell(Outcome.NEXT_HOST, Outcome.NEXT_HOST, ("a",), ("a",)).word() == "next host ?"
     aged = Cell(Outcome.NEXT_HOST, Outcome.RECONNECT_CLEAR, None, ())
     assert aged.word() == "next host > clear, 2nd try ?"
+    assert Cell(Outcome.NEXT_HOST, Outcome.RECONNECT_CLEAR, (), None).word() == "next host ? > clear, 2nd try"
     assert aged_words(profile("esa")) == ""
     assert aged_words(profile("postfix")).startswith("A message counts as aged when it is 300 s old or more")
     both = replace(profile("postfix"), aged_after_tls_failure=True)
