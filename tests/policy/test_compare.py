@@ -259,6 +259,17 @@ def test_a_rule_is_named_by_the_words_that_stand_in_its_place() -> None:
     assert postfix_asks(Level.VERIFY).rule_words(NameRule.HOSTNAME) == "hostname"
 
 
+def test_the_order_of_words_in_a_match_does_not_matter() -> None:
+    for one, other in (("nexthop", "mx.partner.example"), ("hostname", "dot-nexthop")):
+        first = postfix_asks(Level.VERIFY, (one, other)).holds(NameRule.HOSTNAME, Dane.NONE).tolist()
+        assert first == postfix_asks(Level.VERIFY, (other, one)).holds(NameRule.HOSTNAME, Dane.NONE).tolist()
+
+
+def test_a_side_is_unconfirmed_by_its_name() -> None:
+    pairs = (TO_POSTFIX[6], FROM_POSTFIX[list(Level).index(Level.ENCRYPT)])
+    assert [{change.unconfirmed for change in changes(*pair)} for pair in pairs] == [{"before"}, {"after"}]
+
+
 def test_what_required_never_sends_in_clear_is_never_sent_in_clear() -> None:
     clear = (Outcome.DELIVER_CLEAR, Outcome.RECONNECT_CLEAR)
     for before, after in TO_POSTFIX:
@@ -285,3 +296,13 @@ def test_examples_of_certificates() -> None:
     )
     assert fewest_names(names["fingerprint_listed"]) == "the sender lists it"
     assert fewest_names(names["san_present"]) == "no name matches"
+    assert fewest_names(names["san_domain"] & names["san_mx"]) == "SAN names the domain and SAN names the MX host"
+    assert fewest_names(names["fingerprint_listed"] & names["cn_mx"]) == "CN names the MX host and the sender lists it"
+    below = fewest_names(names["san_mx"] & names["mx_below_domain"])
+    assert below == "SAN names the MX host, the MX host lying below the domain"
+
+
+def test_three_examples_of_certificates_are_enough() -> None:
+    names = certificates()
+    many = names["san_domain"] | names["san_mx"] | names["san_ptr"] | names["cn_domain"]
+    assert fewest_names(many) == "SAN names the domain or SAN names the MX host or SAN names the PTR name"

@@ -60,6 +60,7 @@ def test_arguments_broadcast_and_keep_their_shape() -> None:
     stages = np.arange(14, dtype=np.uint8)[None, :]
     got = decide(settings, stages, True, Chain.TRUSTED, True, tables())
     assert got.shape == (6, 14)
+    assert (decide(settings, stages[0], True, Chain.TRUSTED, True, tables()) == got).all()
     assert got[Setting.PREFERRED, Stage.NOT_OFFERED] == Outcome.DELIVER_CLEAR
     assert decide(Setting.NO, Stage.TLS, True, Chain.TRUSTED, True, tables()).shape == ()
     assert decide([], [], [], [], [], tables()).tolist() == []
@@ -98,7 +99,15 @@ def test_tables_refuse_other_shapes_and_codes_and_cannot_be_changed() -> None:
     wrong[0, 0, 0] = 99
     with pytest.raises(PolicyError, match="table outcome = 99"):
         Tables(demand=built.demand, rule=built.rule, seen=built.seen, outcome=wrong, reason=built.reason)
-    for array in (built.demand, built.rule, built.seen, built.outcome, built.reason, built.combined):
+    for array in (
+        built.demand,
+        built.rule,
+        built.seen,
+        built.outcome,
+        built.reason,
+        built.combined,
+        built.combined_by_demand,
+    ):
         assert not array.flags.writeable
 
 

@@ -16,6 +16,7 @@ from sim.policy.text_tables import (
     format_table,
     grid_text,
     read_columns,
+    read_demands,
     read_evidence,
     read_table,
 )
@@ -83,6 +84,16 @@ def test_other_slips_are_told() -> None:
         read_evidence(printed + "null-mx | any | any | any | verified\n")
     with pytest.raises(PolicyError, match=r"table cell = 'nul-mx'.*Did you mean 'null-mx'"):
         read_evidence(printed.replace("null-mx", "nul-mx"))
+
+
+def test_a_case_that_no_row_of_demands_meets_is_named() -> None:
+    text = """
+        setting | DANE option | DANE | MTA-STS | MX listed | demand | name rule
+        no      | any         | any  | any     | any       | clear  | none
+        any     | none        | any  | any     | no        | clear  | none
+    """
+    with pytest.raises(PolicyError, match=r"^rows for = 'Preferred, none, none, none, yes'; allowed: 1 or more$"):
+        read_demands(text, Setting)
 
 
 def test_columns_are_codes_in_one_byte_each() -> None:
