@@ -411,10 +411,7 @@ class DestinationControls:
         if name in index:
             entries[index[name]] = replace(entries[index[name]], tls=setting)
             return
-        inside = name
-        while name.startswith(".") and (inside == name or inside in index):
-            inside = f"x{inside}"
-        [ruling] = self.match([inside]).tolist()
+        [ruling] = self.match([name]).tolist()  # of a suffix without an entry: what rules every name below it
         before = Entry(domain=DEFAULT) if ruling < 0 else self.entries[ruling]
         entries.append(replace(before, domain=name, tls=setting, line=0))
 

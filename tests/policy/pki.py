@@ -58,6 +58,7 @@ def issue(
     signs: bool = True,
     key_name: str = "",
     other_names: tuple[x509.GeneralName, ...] = (),
+    constraints: bool = True,
 ) -> Issued:
     """Make a certificate valid from and to ``days`` from now; self-signed unless ``by`` another."""
     own = key(key_name or f"{cn} {ca}")
@@ -66,7 +67,8 @@ def issue(
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(by.read.subject if by else subject)
     builder = builder.public_key(own.public_key()).serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(begin).not_valid_after(end)
-    builder = builder.add_extension(x509.BasicConstraints(ca, path_length), critical=True)
+    if constraints:
+        builder = builder.add_extension(x509.BasicConstraints(ca, path_length), critical=True)
     if san or other_names:
         names = [*map(x509.DNSName, san), *other_names]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not cn)
@@ -80,6 +82,38 @@ def issue(
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
     builder = builder.add_extension(identifier, critical=False)
     return Issued(builder.sign(issuer_key, hashes.SHA256()), own)
+
+
+def _element(tag: int, value: bytes) -> bytes:
+    size = len(value)
+    long = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, size] if size < 0x80 else [tag, 0x80 + len(long), *long]) + value
+
+
+def _start(der: bytes) -> int:
+    """Where the value of its first element begins."""
+    return 2 if der[1] < 0x80 else 2 + (der[1] & 0x7F)
+
+
+def _elements(der: bytes) -> list[bytes]:
+    """Cut DER into the elements that stand side by side in it."""
+    found = []
+    while der:
+        start = _start(der)
+        size = der[1] if start == 2 else int.from_bytes(der[2:start], "big")
+        found.append(der[: start + size])
+        der = der[start + size :]
+    return found
+
+
+def version_1(made: Issued, by: Issued | None = None) -> Issued:
+    """The same certificate in version 1, which has no extensions (RFC 5280 section 4.1.2.1), with an EC key."""
+    tbs = made.read.tbs_certificate_bytes
+    kept = [field for field in _elements(tbs[_start(tbs) :]) if field[0] not in (0xA0, 0xA3)]
+    body, signer = _element(0x30, b"".join(kept)), (by or made).key
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    signature = _element(0x03, b"\0" + signer.sign(body, ec.ECDSA(hashes.SHA256())))
+    return Issued(x509.load_der_x509_certificate(_element(0x30, body + kept[1] + signature)), made.key)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sim.policy.decide import NOT_USED
-from sim.policy.profiles import profile
+from sim.policy.profiles import SENDERS, profile
 from sim.policy.text_tables import split_table, term
 from sim.terms import Demand, Outcome, Seen
 from tests.policy.test_profiles import every_state
@@ -44,3 +44,11 @@ def test_every_demand_at_any_age_says_what_the_page_says(row: list[str]) -> None
             assert found <= {said}
         looked_at |= set(asked)
     assert {term(column, Demand) for column in split_table(sender.outcomes)[0][1:]} <= looked_at
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_before_the_connection_a_host_that_may_not_be_used_comes_to_what_any_other_does(sender: str) -> None:
+    built = profile(sender).tables()
+    used = [demand for demand in built.demands if demand not in NOT_USED]
+    for demand in NOT_USED:
+        assert (built.outcome[demand, : Seen.UNREACHABLE] == built.outcome[used[0], : Seen.UNREACHABLE]).all()

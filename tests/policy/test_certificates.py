@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sim.errors import PolicyError
 from sim.policy.certificates import Certificate, chain_state, fingerprint_listed, read_certificates
 from sim.terms import Chain
-from tests.policy.pki import CLIENTS, DAY_S, NOW_S, SERVERS, Issued, intermediate, issue, root
+from tests.policy.pki import CLIENTS, DAY_S, NOW_S, SERVERS, Issued, intermediate, issue, root, version_1
 
 ROOTS = (root().facts,)
 
@@ -78,6 +78,17 @@ def test_what_does_not_parse_is_told_by_its_number(data: bytes | str, message: s
     with pytest.raises(PolicyError, match=re.escape(message)) as told:
         read_certificates(data)
     assert "\n" not in str(told.value)
+
+
+def test_a_fault_shows_how_the_input_begins_and_the_reason() -> None:
+    for size, shown in ((30, "x" * 30), (31, "x" * 30 + "...")):
+        with pytest.raises(PolicyError, match=f"^certificates = '{re.escape(shown)}'; allowed: an X.509 cert") as told:
+            read_certificates(b"x" * size)
+        assert " ".join(str(told.value.__cause__).split())[:60] in str(told.value)
+
+
+def test_any_text_may_stand_around_a_certificate() -> None:
+    assert read_certificates("\ud800 " + GOOD.pem.decode()) == (GOOD.facts,)
 
 
 @given(st.one_of(st.binary(max_size=400), st.text(max_size=400)), st.booleans())
@@ -187,7 +198,9 @@ def test_revocation_comes_before_dates_and_after_trust() -> None:
 
 
 def test_a_sender_may_take_certificates_for_clients() -> None:
-    assert state(issue(by=root(), purposes=(CLIENTS,)), check_purpose=False) is Chain.TRUSTED
+    clients = issue(by=root(), purposes=(CLIENTS,))
+    assert state(clients, check_purpose=False) is Chain.TRUSTED
+    assert chain_state([clients.facts], ROOTS, NOW_S) is Chain.UNKNOWN_ISSUER
 
 
 def test_no_certificate_at_all_is_told() -> None:
@@ -238,6 +251,22 @@ def test_its_profile_for_the_web_refuses_what_mail_servers_take(leaf: Issued, ac
         taken = False
     assert taken == accepted
     assert state(leaf) is Chain.TRUSTED
+
+
+def test_a_self_signed_certificate_of_version_1_may_issue_and_no_other_of_that_version() -> None:
+    old_root = version_1(issue("Old Root", key_name="v1 root"))
+    assert old_root.read.version is x509.Version.v1
+    spki = old_root.read.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert old_root.facts.spki == spki
+    assert chain_state([issue(by=old_root).facts], [old_root.facts], NOW_S) is Chain.TRUSTED
+    below = version_1(issue("Below", by=root(), key_name="v1 below"), by=root())
+    assert chain_state([issue(by=below).facts, below.facts], ROOTS, NOW_S) is Chain.UNKNOWN_ISSUER
+
+
+def test_of_version_3_one_without_basic_constraints_may_not_issue() -> None:
+    plain = issue("Plain", key_name="plain", constraints=False)
+    assert plain.facts.self_signed
+    assert not plain.facts.ca
 
 
 # --- fingerprints (Postfix) ----------------------------------------------------------------------------------------

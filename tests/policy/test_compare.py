@@ -34,6 +34,8 @@ MATCHES: list[tuple[Level, tuple[str, ...]]] = [
     (Level.SECURE, ("nexthop", "hostname")),
     (Level.VERIFY, ("dot-nexthop",)),
     (Level.VERIFY, ("mx.partner.example", "nexthop")),
+    (Level.VERIFY, ("nexthop", "mx.partner.example")),
+    (Level.VERIFY, ("hostname", "dot-nexthop")),
 ]
 FROM_POSTFIX = [(postfix_asks(level, match), gateway_asks(*setting_for(level, match))) for level, match in MATCHES]
 FAR_APART = [
@@ -204,6 +206,70 @@ def test_the_sentences_of_the_main_pairs() -> None:
     assert "SAN names the PTR name or CN names the PTR name without SAN names: verified -> not sent" in names
 
 
+#: Sentences told of one setting in the place of another, whole.
+SENTENCES = """
+may > Preferred
+    handshake failed, handshake hangs or session lost in TLS, message of 300 s or more: in clear, on a second connection
+    -> not sent (next host)
+fingerprint > Required - Verify
+    5xx to STARTTLS: bounced at once -> not sent (next host) (unconfirmed)
+    TLS, trusted chain, name rule Cisco ESA's (verify) holds and Postfix's (fingerprint) does not, as when SAN names the
+    domain or CN names the domain or CN names the PTR name: not sent (next host) -> verified
+    TLS, trusted chain, name rule Postfix's (fingerprint) holds and Cisco ESA's (verify) does not, as when the sender
+    lists it; or TLS, expired certificate or untrusted chain, name rule Postfix's (fingerprint) holds: verified -> not
+    sent (next host)
+Preferred > secure hostname
+    MTA-STS none or testing; STARTTLS not offered or 4xx to STARTTLS: in clear -> not sent (next host)
+    MTA-STS none or testing; 5xx to STARTTLS: in clear -> bounced at once
+    MTA-STS none or testing; TLS, trusted chain, name rule Postfix's (hostname) does not hold; or TLS, expired
+    certificate or untrusted chain: encrypted, not verified -> not sent (next host)
+    MTA-STS none or testing; TLS, trusted chain, name rule Postfix's (hostname) holds: encrypted, not verified ->
+    verified
+    MTA-STS enforce; 5xx to STARTTLS: not sent (next host) -> bounced at once
+    MTA-STS enforce, MX host listed; TLS, trusted chain, name rule Postfix's (hostname) holds and Cisco ESA's (mta-sts)
+    does not, as when CN names the MX host without SAN names: not sent (next host) -> verified
+    MTA-STS enforce, MX host not listed; TLS, trusted chain, name rule Postfix's (hostname) holds: not sent (next host)
+    -> verified
+Required opportunistic > encrypt
+    usable TLSA or bogus TLSA; 5xx to STARTTLS: not sent (next host) -> bounced at once
+    no TLSA, insecure TLSA or unusable TLSA; 5xx to STARTTLS: not sent (next host) (unconfirmed) -> bounced at once
+    TLSA that does not match or bogus TLSA; TLS: not sent (next host) -> encrypted, not verified
+    TLSA that matches; TLS: verified -> encrypted, not verified
+"""
+TOLD: dict[str, tuple[Asked, Asked]] = {
+    "may > Preferred": FROM_POSTFIX[list(Level).index(Level.MAY)],
+    "fingerprint > Required - Verify": FROM_POSTFIX[list(Level).index(Level.FINGERPRINT)],
+    "Preferred > secure hostname": WITH_MTA_STS[2],
+    "Required opportunistic > encrypt": (gateway_asks(Setting.REQUIRED, OPPORTUNISTIC), postfix_asks(Level.ENCRYPT)),
+}
+
+
+def test_sentences_read_along_the_course_of_a_connection_and_name_rules_and_receivers_in_words() -> None:
+    wanted = dict(re.findall(r"^(\S.*)\n((?:    .*\n)+)", SENTENCES, re.MULTILINE))
+    assert wanted.keys() == TOLD.keys()
+    for name, pair in TOLD.items():
+        assert " ".join(change.text for change in changes(*pair)) == " ".join(wanted[name].split())
+
+
+def test_a_rule_is_named_by_the_words_that_stand_in_its_place() -> None:
+    asked = postfix_asks(Level.SECURE, ("nexthop", "hostname"))
+    assert asked.rule_words(NameRule.NEXTHOP_OR_BELOW) == "nexthop:hostname"
+    for rule in (NameRule.TLSA, NameRule.MTA_STS, NameRule.FINGERPRINT):
+        assert asked.rule_words(rule) == rule.label
+    assert postfix_asks(Level.VERIFY).rule_words(NameRule.HOSTNAME) == "hostname"
+
+
+def test_the_order_of_words_in_a_match_does_not_matter() -> None:
+    for one, other in (("nexthop", "mx.partner.example"), ("hostname", "dot-nexthop")):
+        first = postfix_asks(Level.VERIFY, (one, other)).holds(NameRule.HOSTNAME, Dane.NONE).tolist()
+        assert first == postfix_asks(Level.VERIFY, (other, one)).holds(NameRule.HOSTNAME, Dane.NONE).tolist()
+
+
+def test_a_side_is_unconfirmed_by_its_name() -> None:
+    pairs = (TO_POSTFIX[6], FROM_POSTFIX[list(Level).index(Level.ENCRYPT)])
+    assert [{change.unconfirmed for change in changes(*pair)} for pair in pairs] == [{"before"}, {"after"}]
+
+
 def test_what_required_never_sends_in_clear_is_never_sent_in_clear() -> None:
     clear = (Outcome.DELIVER_CLEAR, Outcome.RECONNECT_CLEAR)
     for before, after in TO_POSTFIX:
@@ -230,3 +296,13 @@ def test_examples_of_certificates() -> None:
     )
     assert fewest_names(names["fingerprint_listed"]) == "the sender lists it"
     assert fewest_names(names["san_present"]) == "no name matches"
+    assert fewest_names(names["san_domain"] & names["san_mx"]) == "SAN names the domain and SAN names the MX host"
+    assert fewest_names(names["fingerprint_listed"] & names["cn_mx"]) == "CN names the MX host and the sender lists it"
+    below = fewest_names(names["san_mx"] & names["mx_below_domain"])
+    assert below == "SAN names the MX host, the MX host lying below the domain"
+
+
+def test_three_examples_of_certificates_are_enough() -> None:
+    names = certificates()
+    many = names["san_domain"] | names["san_mx"] | names["san_ptr"] | names["cn_domain"]
+    assert fewest_names(many) == "SAN names the domain or SAN names the MX host or SAN names the PTR name"

@@ -90,6 +90,14 @@ def test_a_record_selects_the_certificate_it_was_made_of_and_no_other(selector: 
     assert record.selects(again.facts) == (selector == 1)  # renewed with the same key
 
 
+def test_a_whole_key_of_an_algorithm_that_nobody_here_knows_is_a_key() -> None:
+    """RFC 7672 asks for a key in DER, not for one of a known kind."""
+    elliptic, unknown = bytes.fromhex("2a8648ce3d0201"), bytes.fromhex("2a8648ce3d027f")
+    record = Tlsa(3, 1, 0, issue("a.example").facts.spki.replace(elliptic, unknown))
+    assert record.usable
+    assert not record.selects(issue("a.example").facts)
+
+
 def test_the_stronger_digest_puts_the_weaker_aside_per_usage_and_selector() -> None:
     leaf = issue("a.example")
     weak, strong, full = (tlsa(3, 1, m, leaf) for m in (1, 2, 0))

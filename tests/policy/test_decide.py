@@ -12,24 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import PolicyError
-from sim.policy.decide import PLAIN, Tables, decide
+from sim.policy.decide import PLAIN, Tables, decide, never_clear
+from sim.policy.profiles import SENDERS, profile
 from sim.policy.profiles.esa import tables
 from sim.policy.text_tables import Codes
-from sim.terms import Chain, Outcome, Setting, Stage
+from sim.terms import Chain, Dane, DaneOption, MtaSts, Outcome, Setting, Stage
 
-T = tables()
 SIZES = (len(Setting), len(Stage), 2, len(Chain), 2)
 
 
 def look_up(columns: Sequence[Any]) -> Codes:
     setting, stage, version_ok, chain, rule_holds = columns
-    return decide(setting, stage, version_ok, chain, rule_holds, T)
+    return decide(setting, stage, version_ok, chain, rule_holds, tables())
 
 
 def one_by_one(columns: list[Codes]) -> list[int]:
-    rows = np.broadcast_arrays(*columns)
+    rows, built = np.broadcast_arrays(*columns), tables()
     return [
-        int(T.outcome[T.plain(s)[0], T.seen[g, v, c, h], 0])
+        int(built.outcome[built.plain(s)[0], built.seen[g, v, c, h], 0])
         for s, g, v, c, h in zip(*(r.reshape(-1).tolist() for r in rows), strict=True)
     ]
 
@@ -50,24 +50,27 @@ def test_one_gather_equals_three(seed: int, n: int, kind: str) -> None:
 def test_blocks_meet_without_a_seam() -> None:
     rng = np.random.default_rng(1)
     columns = [rng.integers(0, size, 100_001, dtype=np.uint8) for size in SIZES]
-    expected = T.outcome[T.demand[(slice(None), *PLAIN)][columns[0]], T.seen[tuple(columns[1:])], 0]
+    built = tables()
+    expected = built.outcome[built.demand[(slice(None), *PLAIN)][columns[0]], built.seen[tuple(columns[1:])], 0]
     assert (look_up(columns) == expected).all()
 
 
 def test_arguments_broadcast_and_keep_their_shape() -> None:
     settings = np.arange(6, dtype=np.uint8)[:, None]
     stages = np.arange(14, dtype=np.uint8)[None, :]
-    got = decide(settings, stages, True, Chain.TRUSTED, True, T)
+    got = decide(settings, stages, True, Chain.TRUSTED, True, tables())
     assert got.shape == (6, 14)
+    assert (decide(settings, stages[0], True, Chain.TRUSTED, True, tables()) == got).all()
     assert got[Setting.PREFERRED, Stage.NOT_OFFERED] == Outcome.DELIVER_CLEAR
-    assert decide(Setting.NO, Stage.TLS, True, Chain.TRUSTED, True, T).shape == ()
-    assert decide([], [], [], [], [], T).tolist() == []
+    assert decide(Setting.NO, Stage.TLS, True, Chain.TRUSTED, True, tables()).shape == ()
+    assert decide([], [], [], [], [], tables()).tolist() == []
 
 
 def test_the_combined_table_is_the_three_in_one() -> None:
-    assert T.combined.shape == (6, 14, 2, 6, 2, 2)
-    got = look_up(list(np.indices(T.combined.shape[:5]).astype(np.uint8)))
-    assert (got == T.combined[..., 0]).all()
+    combined = tables().combined
+    assert combined.shape == (6, 14, 2, 6, 2, 2)
+    got = look_up(list(np.indices(combined.shape[:5]).astype(np.uint8)))
+    assert (got == combined[..., 0]).all()
 
 
 @pytest.mark.parametrize(
@@ -89,14 +92,37 @@ def test_the_first_row_with_a_wrong_code_is_named(at: int, bad: list[object], to
 
 
 def test_tables_refuse_other_shapes_and_codes_and_cannot_be_changed() -> None:
+    built = tables()
     with pytest.raises(PolicyError, match="shape of table demand"):
-        Tables(demand=T.demand[:5], rule=T.rule, seen=T.seen, outcome=T.outcome, reason=T.reason)
-    wrong = T.outcome.copy()
+        Tables(demand=built.demand[:5], rule=built.rule, seen=built.seen, outcome=built.outcome, reason=built.reason)
+    wrong = built.outcome.copy()
     wrong[0, 0, 0] = 99
     with pytest.raises(PolicyError, match="table outcome = 99"):
-        Tables(demand=T.demand, rule=T.rule, seen=T.seen, outcome=wrong, reason=T.reason)
-    for array in (T.demand, T.rule, T.seen, T.outcome, T.reason, T.combined):
+        Tables(demand=built.demand, rule=built.rule, seen=built.seen, outcome=wrong, reason=built.reason)
+    for array in (
+        built.demand,
+        built.rule,
+        built.seen,
+        built.outcome,
+        built.reason,
+        built.combined,
+        built.combined_by_demand,
+    ):
         assert not array.flags.writeable
+
+
+@pytest.mark.parametrize("sender", SENDERS)
+def test_a_setting_never_sends_in_clear_when_nothing_shown_or_published_makes_it(sender: str) -> None:
+    built = profile(sender).tables()
+    every = np.ogrid[: len(Stage), :2, : len(Chain), :2, :2, : len(DaneOption), : len(Dane), : len(MtaSts), :2]
+    stage, version_ok, chain, holds, aged, option, dane, mode, listed = every
+    for setting in built.settings:
+        found = decide(
+            setting, stage, version_ok, chain, holds, built, aged,
+            dane_option=option, dane=dane, mta_sts=mode, mx_listed=listed,
+        )  # fmt: skip
+        in_clear = np.isin(found, (Outcome.DELIVER_CLEAR, Outcome.RECONNECT_CLEAR)).any()
+        assert never_clear(built, setting) == (not in_clear)
 
 
 @pytest.mark.bench

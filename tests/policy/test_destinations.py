@@ -13,9 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import PolicyError
-from sim.policy.destinations import SHIPPED, DestinationControls, Entry, canonical_domain, is_default
+from sim.policy.destinations import (
+    SHIPPED,
+    DestinationControls,
+    Entry,
+    canonical_domain,
+    canonical_domains,
+    dane_option_of,
+    is_default,
+)
 from sim.policy.retry import PROFILE_NAMES, BounceProfile
-from sim.terms import LimitApply, LimitType, Setting
+from sim.terms import DaneOption, LimitApply, LimitType, Setting
 
 TABLE = DestinationControls(
     entries=(
@@ -106,6 +114,12 @@ def test_dane_is_read_without_case() -> None:
     assert Entry(domain="a.example", dane_option="MANDATORY").dane_option == "mandatory"
 
 
+def test_a_dane_option_is_what_its_word_says_and_an_unknown_word_is_none_of_them() -> None:
+    assert {dane_option_of(word) for word in (None, "none", "off", "no", "0")} == {DaneOption.NONE}
+    assert [dane_option_of(option.label) for option in DaneOption] == list(DaneOption)
+    assert dane_option_of("always") is None
+
+
 def test_shipped_is_tls_off_and_no_rate_limit() -> None:
     shipped = DestinationControls.shipped()
     assert shipped.entries == ()
@@ -121,6 +135,7 @@ def test_bounce_profiles_are_found_without_case_and_undefined_ones_are_the_defau
     assert TABLE.profile("short_life").max_retries == 3
     assert TABLE.profile("Nobody") == BounceProfile()
     assert TABLE.profile_name("Nobody") is None
+    assert DestinationControls.shipped().profile("Nobody") == BounceProfile()
 
 
 def test_with_setting_changes_tls_and_nothing_else() -> None:
@@ -141,6 +156,9 @@ def test_the_hash_follows_the_content_and_not_its_order_or_lines() -> None:
         replace(TABLE, default=replace(TABLE.default, max_host_concurrency=499)).hash,
     }
     assert len(other | {TABLE.hash}) == 5
+    spelled = [replace(e, domain=f"{e.domain.upper()}.") if e.domain.isascii() else e for e in TABLE.entries]
+    short = BounceProfile(name="Short_Life", max_retries=3, initial_wait_s=60.0)
+    assert replace(TABLE, entries=tuple(spelled), profiles={"Short_Life": short}).hash == TABLE.hash
     assert hash(replace(TABLE)) == hash(TABLE)
     assert replace(TABLE) == TABLE
 
@@ -165,6 +183,7 @@ def test_it_travels_to_another_process() -> None:
         ({"bounce_profile": "a\nb"}, "[a.example] bounce_profile = 'a\\nb'; allowed: a name"),
         ({"bounce_profile": "Short "}, "[a.example] bounce_profile = 'Short '; allowed: a name"),
         ({"dane_option": "foo # bar"}, "[a.example] dane_option = 'foo # bar'; allowed: none, opportunistic"),
+        ({"dane_option": 7}, "[a.example] dane_option = 7; allowed: none, opportunistic"),
         ({"bounce_validation": "on"}, "[a.example] bounce_validation = 'on'; allowed: true, false"),
         ({"tls": 9}, "[a.example] tls = 9; allowed: No, Preferred"),
         ({"max_host_concurrency": 0}, "[a.example] max_host_concurrency = 0; allowed: a whole number, 1..1000 conn"),
@@ -200,6 +219,27 @@ def test_addresses_and_foreign_names_have_one_spelling() -> None:
         None,
         None,
     ]
+
+
+SPELLED = ["A.Example.", "a.example", "192.0.2.7", "[192.0.2.7]", "2001:DB8:0::A", "[IPv6:2001:db8::1]", "Bü.example"]
+
+
+@given(st.lists(st.sampled_from([*SPELLED, "fe80::1%eth0", "a..b.", "7", ""]) | st.text(max_size=9), max_size=5))
+def test_many_names_are_spelled_as_each_of_them_is(names: list[str]) -> None:
+    assert canonical_domains(names) == [canonical_domain(name) or name.strip().lower() for name in names]
+
+
+def test_an_entry_is_found_by_every_spelling_of_its_name() -> None:
+    table = DestinationControls(entries=tuple(Entry(domain=name) for name in sorted(set(canonical_domains(SPELLED)))))
+    for name, index in zip(SPELLED, table.match(SPELLED).tolist(), strict=True):
+        assert table.entries[index].domain == canonical_domain(name)
+
+
+def test_names_in_many_spellings_are_one_name() -> None:
+    assert canonical_domains(SPELLED) == [
+        "a.example", "a.example", "[192.0.2.7]", "[192.0.2.7]", "[2001:db8::a]", "[2001:db8::1]",
+        "xn--b-eha.example",
+    ]  # fmt: skip
 
 
 @pytest.mark.bench

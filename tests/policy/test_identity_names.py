@@ -138,6 +138,7 @@ def test_u_labels_in_a_certificate_cover_nothing_and_a_wildcard_covers_an_a_labe
     assert not covers(["bücher.example", "mK.example".replace("K", "\u212a")], "mk.example")
     assert not covers(["bücher.example"], "bücher.example")
     assert covers(["*.example.com"], "bücher.example.com")
+    assert covers(["*.example"], "mx.example")
 
 
 # --- laws ----------------------------------------------------------------------------------------------------------
@@ -164,6 +165,20 @@ def test_the_two_readings_of_the_columns_differ_in_wildcards_of_the_cn_alone(nam
     differing = {name for name in hosted if verify[name][0] != hosted[name][0]}
     assert not differing or (names.cn or "").startswith("*.")
     assert all(name.startswith("cn_") for name in differing)
+
+
+def test_a_wildcard_in_a_cn_counts_unless_it_is_said_whose_reading_the_columns_take() -> None:
+    assert flag_columns([Names(cn="*.mail.example")], [PEER])["cn_mx"].tolist() == [True]
+    assert flag_columns([Names(cn="*.mail.example")], [PEER], NameRule.VERIFY)["cn_mx"].tolist() == [False]
+
+
+def test_columns_are_yes_or_no_even_of_no_certificate() -> None:
+    assert {str(column.dtype) for column in flag_columns([], []).values()} == {"bool"}
+
+
+def test_a_name_that_is_no_host_name_is_told_as_one() -> None:
+    with pytest.raises(PolicyError, match=r"^host name = '\[192.0.2.7\]'; allowed: a host name, such as"):
+        host_name("[192.0.2.7]")
 
 
 def test_columns_need_a_peer_for_each_certificate() -> None:

@@ -279,6 +279,11 @@ def test_empty_lines_of_blanks_and_tabs_alone_are_passed_over() -> None:
         parse_policy(EXAMPLE.replace("enforce", "enforce\v"))
 
 
+def test_a_fault_of_a_policy_without_a_name_is_told_as_one_of_the_policy() -> None:
+    with pytest.raises(PolicyError, match=r"^MTA-STS policy:3: "):
+        parse_policy("version: STSv1\nmode: none\nmax_age: x\n")
+
+
 def test_a_policy_is_as_large_as_its_bytes() -> None:
     filler = "x: " + "a" * (65_536 - len(EXAMPLE) - 3)
     assert parse_policy(EXAMPLE + filler) == POLICY

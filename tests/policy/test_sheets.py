@@ -8,7 +8,9 @@ import pytest
 
 from sim.policy.decide import decide
 from sim.policy.profiles import SENDERS, esa, profile
+from sim.policy.profiles.postfix import Level
 from sim.policy.sheets import SHORT, Cell, aged_words, cell, matrix, open_marks
+from sim.policy.text_tables import format_table, split_table, term
 from sim.terms import Chain, DaneOption, Demand, Outcome, Seen, Stage
 
 #: Evidence that shows each class: stage, chain and whether the name rule holds.
@@ -89,10 +91,35 @@ def test_a_cell_of_aged_messages_may_be_unsettled_by_itself() -> None:
     assert found == [None, (), None, None]
 
 
+def test_before_the_connection_a_host_that_may_not_be_used_is_marked_as_mail_in_clear_is_else_as_the_first_column() -> (
+    None
+):
+    for sender, column in (("esa", Demand.CLEAR), ("exchange_online", None)):
+        known = profile(sender)
+        heading, rows = split_table(known.outcomes)
+        at = 1 if column is None else [term(label, Demand) for label in heading[1:]].index(column) + 1
+        settled = [[cell.split("?")[0] for cell in row] for row in rows]
+        marked = [[cell + " ?" * (i == at) for i, cell in enumerate(row)] for row in settled]
+        only = replace(known, outcomes=format_table(heading, marked))
+        found = [open_marks(only, known.tables(), seen, Demand.HOLD_UNLISTED, aged=False) for seen in Seen]
+        assert found == [() if seen < Seen.UNREACHABLE else None for seen in Seen]
+
+
+def test_a_cell_keeps_the_marks_of_young_and_aged_messages_apart() -> None:
+    postfix = profile("postfix")
+    aged: dict[tuple[Seen, Demand], Outcome | str] = {
+        (Seen.HANDSHAKE_FAILED, Demand.OPPORTUNISTIC): "reconnect in clear ?"
+    }
+    open_aged = replace(postfix, aged=aged)
+    found = cell(open_aged, open_aged.tables(), Seen.HANDSHAKE_FAILED, Level.MAY)
+    assert found == Cell(Outcome.NEXT_HOST, Outcome.RECONNECT_CLEAR, None, ())
+
+
 def test_words_tell_young_from_aged_and_settled_from_not() -> None:
     assert Cell(Outcome.NEXT_HOST, Outcome.NEXT_HOST, ("a",), ("a",)).word() == "next host ?"
     aged = Cell(Outcome.NEXT_HOST, Outcome.RECONNECT_CLEAR, None, ())
     assert aged.word() == "next host > clear, 2nd try ?"
+    assert Cell(Outcome.NEXT_HOST, Outcome.RECONNECT_CLEAR, (), None).word() == "next host ? > clear, 2nd try"
     assert aged_words(profile("esa")) == ""
     assert aged_words(profile("postfix")).startswith("A message counts as aged when it is 300 s old or more")
     both = replace(profile("postfix"), aged_after_tls_failure=True)

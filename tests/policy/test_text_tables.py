@@ -16,6 +16,7 @@ from sim.policy.text_tables import (
     format_table,
     grid_text,
     read_columns,
+    read_demands,
     read_evidence,
     read_table,
 )
@@ -85,6 +86,23 @@ def test_other_slips_are_told() -> None:
         read_evidence(printed.replace("null-mx", "nul-mx"))
 
 
+def test_a_case_that_no_row_of_demands_meets_is_named() -> None:
+    text = """
+        setting | DANE option | DANE | MTA-STS | MX listed | demand | name rule
+        no      | any         | any  | any     | any       | clear  | none
+        any     | none        | any  | any     | no        | clear  | none
+    """
+    with pytest.raises(PolicyError, match=r"^rows for = 'Preferred, none, none, none, yes'; allowed: 1 or more$"):
+        read_demands(text, Setting)
+
+
+def test_columns_are_codes_in_one_byte_each() -> None:
+    text = "setting | demand\n" + "".join(f"{s.label} | clear\n" for s in Setting)
+    (read,) = read_columns(text, rows=Setting, columns=(Demand,))
+    assert read.dtype == np.uint8
+    assert read.tolist() == [Demand.CLEAR] * len(Setting)
+
+
 def test_a_table_ends_no_line_in_blanks() -> None:
     assert format_table(["a", "long heading"], [["x", "y"]], indent="  ") == "  a | long heading\n  x | y\n"
 
@@ -118,3 +136,12 @@ def test_the_table_of_demands_joins_what_agrees() -> None:
     assert cells[0] == ["setting", "DANE option", "DANE", "MTA-STS", "MX listed", "demand", "name rule"]
     assert cells[1] == ["No", "any", "any", "any", "any", "clear", "none"]
     assert ["Preferred", "opportunistic", "usable", "any", "any", "dane", "tlsa"] in cells
+
+
+def test_the_table_of_evidence_joins_what_agrees() -> None:
+    rows = [[cell.strip() for cell in line.split("|")] for line in evidence_text(tables().seen).splitlines()[1:]]
+    by_stage = {stage.label: [row[1:] for row in rows if row[0] == stage.label] for stage in Stage}
+    assert {stage: len(found) for stage, found in by_stage.items() if len(found) > 1} == {"lost-in-tls": 2, "tls": 5}
+    assert by_stage["null-mx"] == [["any", "any", "any", "DNS permanent"]]
+    assert by_stage["tls"][0] == ["below the minimum", "any", "any", "handshake failed"]
+    assert [row[1] for row in by_stage["tls"][3:]] == ["self-signed, unknown-issuer, not-yet-valid, revoked", "expired"]

@@ -61,6 +61,10 @@ def test_a_suffix_is_ruled_by_the_suffix_and_not_by_an_exact_entry_below_it() ->
     assert table.with_tls({"*.example": "required"}).entries[1].max_host_concurrency is None
 
 
+def test_a_new_entry_stands_on_no_line_of_the_file() -> None:
+    assert [entry.line for entry in TABLE.with_tls({"*.city.gov": "no", "a.gov": "no"}).entries[4:]] == [0, 0]
+
+
 PATTERNS = st.sampled_from(["*", "DEFAULT", "*.gov", "*.city.gov", "a.gov", "city.gov", ".example", "shop.example"])
 SETTINGS = st.sampled_from(list(Setting))
 
@@ -70,6 +74,13 @@ def test_nothing_but_tls_changes_for_any_name(settings: dict[str, Setting]) -> N
     assert without_tls(TABLE.with_tls(settings)) == without_tls(TABLE)
 
 
+@given(st.dictionaries(PATTERNS.filter(lambda p: p not in ("*", "DEFAULT")), SETTINGS | st.none()))
+def test_an_entry_says_what_was_typed_for_it(settings: dict[str, Setting | None]) -> None:
+    said = {entry.domain: entry.tls for entry in TABLE.with_tls(settings).entries}
+    typed = {pattern.removeprefix("*"): setting for pattern, setting in settings.items()}
+    assert said == {entry.domain: entry.tls for entry in TABLE.entries} | typed
+
+
 @given(st.lists(st.tuples(PATTERNS, SETTINGS), min_size=1, unique_by=lambda item: item[0]))
 def test_the_order_of_patterns_does_not_matter(items: list[tuple[str, Setting]]) -> None:
     turned = items[::-1]
@@ -77,7 +88,8 @@ def test_the_order_of_patterns_does_not_matter(items: list[tuple[str, Setting]])
 
 
 def test_everything_is_every_entry_and_default_and_others_go_over_it() -> None:
-    assert tls(TABLE.with_tls({"*": "no"})) == [Setting.NO] * 6
+    for setting in Setting:
+        assert tls(TABLE.with_tls({"*": setting})) == [setting] * 6
     table = TABLE.with_tls({"*.gov": "required", "*": "no", "DEFAULT": "preferred"})
     assert tls(table) == [Setting.REQUIRED, Setting.NO, Setting.REQUIRED, Setting.NO, Setting.NO, Setting.PREFERRED]
 

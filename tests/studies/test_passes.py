@@ -17,7 +17,6 @@ from sim.errors import PolicyError, ScenarioError
 from sim.policy.decide import decide
 from sim.policy.profile import Profile
 from sim.policy.profiles import SENDERS, profile
-from sim.policy.spellings import own_words, sender_setting
 from sim.studies.evidence import Evidence
 from sim.studies.explain import explain_pass
 from sim.studies.passes import Asked
@@ -202,19 +201,6 @@ def test_certain_hosts_end_as_expected_rates_say(sender: str) -> None:
             ]
             end = explain_pass(known, str(setting), shown)
             assert row[end.outcome] == pytest.approx(1), (setting, one, two, dane, mode, listed)
-
-
-@pytest.mark.parametrize("sender", SENDERS)
-def test_settings_are_spelled_as_their_documents_do_or_as_the_gateway_does(sender: str) -> None:
-    known = profile(sender)
-    for setting, word in zip(known.settings, own_words(known), strict=True):
-        for spelling in (setting, setting.label, setting.key, word, setting.label.upper()):
-            assert sender_setting("--setting", spelling, known) is setting
-    own = {s.label.lower() for s in known.settings} | {s.key for s in known.settings}
-    for gateways in Setting:
-        assert sender_setting("--setting", gateways, known) is known.nearest[gateways]
-        if gateways.key not in own and gateways.label.lower() not in own:
-            assert sender_setting("--setting", gateways.key, known) is known.nearest[gateways]
 
 
 def test_what_is_none_is_named() -> None:
