@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
+#: Engines give the same result, so which one it was is told by ``meta`` alone.
+_NO_QUANTITY = ("engine",)
 _META_ORDER = (
-    "engine", "seed", "days", "until_s", "policy_hash", "population", "population_hash", "world_hash",
+    "seed", "days", "until_s", "policy_hash", "population", "population_hash", "world_hash",
     "setting", "version", "note", "window_us",
 )  # fmt: skip
 
@@ -123,7 +125,8 @@ class Result:
         of_all = ("peak_connections", "ceiling_reached")
         values |= {name: self.meta[name] for name in of_all if self.meta.get(name) is not None}
         known = [key for key in _META_ORDER if self.meta.get(key) is not None]
-        others = [key for key in self.meta if key not in known and key not in values and self.meta[key] is not None]
+        told = {*known, *values, *_NO_QUANTITY}
+        others = [key for key in self.meta if key not in told and self.meta[key] is not None]
         values |= {key: self.meta[key] for key in (*known, *others) if self.meta[key] != []}
         return pd.DataFrame({"quantity": list(values), "value": pd.Series(list(values.values()), dtype=object)})
 
