@@ -50,6 +50,8 @@ _ROWS = 1 << 14
 _PLACES = 1 << 10
 #: Openings of connections in a window of time that are about right.
 _OPENINGS = 1 << 21
+#: The same for each destination: one that has little to do in a window costs the fetching of its data all the same.
+_OPENINGS_EACH = 16
 
 
 @cache
@@ -104,7 +106,8 @@ class _Run:
         self._limits = limits_of(world)
         queues = queues_of(world)
         load = expected_messages(world)
-        self._window_us = _first_window_us(world, load.sum())
+        self._openings = max(_OPENINGS, _OPENINGS_EACH * len(queues))
+        self._window_us = _first_window_us(world, load.sum(), self._openings)
         cuts = [0, len(queues)] if together else _cuts(load, 4 * threads)
         self._shards = [_Shard(queues[a:b], a, self._ceiling if together else FAR_US) for a, b in pairwise(cuts)]
         self._together = together
@@ -185,9 +188,9 @@ class _Run:
         """Follow how many connections are open at once, and adapt the window to how many there were."""
         opens, closes = (np.concatenate(times) for times in zip(*(s.times() for s in self._shards), strict=True))
         self._open.add(opens, closes)
-        if len(opens) < _OPENINGS // 2:
+        if len(opens) < self._openings // 2:
             self._window_us = min(2 * self._window_us, FAR_US)
-        elif len(opens) > 2 * _OPENINGS:
+        elif len(opens) > 2 * self._openings:
             self._window_us = max(self._window_us // 2, 1)
 
     def _sum(self, name: str) -> int:
@@ -208,8 +211,8 @@ def processors() -> int:
         return os.cpu_count() or 1
 
 
-def _first_window_us(world: World, messages: float) -> int:
-    share = min(1.0, _OPENINGS / max(messages, 1.0))
+def _first_window_us(world: World, messages: float, openings: int) -> int:
+    share = min(1.0, openings / max(messages, 1.0))
     return FAR_US if share == 1.0 else max(1, int(world.tables.knots_us[-1] * share))
 
 
