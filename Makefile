@@ -8,13 +8,14 @@ BIN     := $(VENV)/bin
 OUT     ?= out
 FIRST   ?= 0
 COUNT   ?= 20000
+JOBS    ?= 1
 LOG     := $(VENV)/install.log
 READY   := $(VENV)/.ready-$(VERSION)
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types notebooks notebooks-check figures bench fuzz-parsers mutants mutants-code clean
+.PHONY: help run test lint types notebooks notebooks-check figures bench fuzz fuzz-parsers mutants mutants-code clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ figures: $(READY)-run ## make the pictures of figures/ and the numbers of the RE
 
 bench: $(READY)-test ## measure what things cost, on a quiet machine
 	$(BIN)/python -m pytest -m bench -s tests/benchmarks
+
+fuzz: $(READY)-test ## both engines on COUNT= random worlds from FIRST= on, in JOBS= processes (20,000: about 15 minutes)
+	$(BIN)/python -m tests.twins $(FIRST) $(COUNT) $(JOBS)
 
 fuzz-parsers: $(READY)-test ## wrong inputs for every parser, COUNT= of each from FIRST= on (20,000 of each: about 7 minutes)
 	$(BIN)/python -m tests.fuzz all $(FIRST) $(COUNT)

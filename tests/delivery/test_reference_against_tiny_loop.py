@@ -121,17 +121,19 @@ def world_that_mostly_fails(seed: int) -> World:
     return replace(world, slots=slots, destinations=destinations)
 
 
-def first_difference(reference: dict[str, Rows], tiny: dict[str, Rows], seed: int) -> str:
+def first_difference(
+    reference: dict[str, Rows], twin: dict[str, Rows], seed: int, name_of_twin: str = "tiny loop"
+) -> str:
     """Name the first row and column in which two runs differ, and the seed that replays it; empty when none does."""
     for kind, columns in COLUMNS.items():
-        ours, other = reference[kind], tiny[kind]
+        ours, other = reference[kind], twin[kind]
         for a, b in zip(ours, other, strict=False):
             for name, x, y in zip(columns, a.tolist(), b.tolist(), strict=True):
                 if x != y:
                     where = f"destination {a[0]}, ordinal {a[1]}, {name}"
-                    return f"seed {seed}: {kind}: {where}: reference {x}, tiny loop {y}"
+                    return f"seed {seed}: {kind}: {where}: reference {x}, {name_of_twin} {y}"
         if len(ours) != len(other):
-            return f"seed {seed}: {kind}: reference has {len(ours)} rows, tiny loop {len(other)}"
+            return f"seed {seed}: {kind}: reference has {len(ours)} rows, {name_of_twin} {len(other)}"
         assert ours.tobytes() == other.tobytes()
     return ""
 
