@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim import jit
-from sim.delivery import draws, heaps, kernel, kernel_coupled, kernel_mail, kernel_opening, kernel_queue, rules
+from sim.delivery import draws, rules
 from sim.delivery.draws import Stream, round_keys
-from sim.delivery.level import OpenConnections
-from sim.delivery.packed import (
+from sim.delivery.kernel import heaps, loop, mail, opening, queue, together
+from sim.delivery.kernel.packed import (
     CONNECTION,
     FAR_US,
     MESSAGE,
@@ -38,6 +38,7 @@ from sim.delivery.packed import (
     queues_of,
     records,
 )
+from sim.delivery.level import OpenConnections
 from sim.delivery.reference import Progress, RunFacts
 from sim.delivery.world import World, expected_messages
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
@@ -57,10 +58,10 @@ _OPENINGS_EACH = 16
 @cache
 def compiled_kernel() -> SimpleNamespace:
     """Compile the kernel, or take what was compiled before."""
-    for module in (rules, draws, heaps, kernel_mail, kernel_opening, kernel_queue, kernel, kernel_coupled):
+    for module in (rules, draws, heaps, mail, opening, queue, loop, together):
         jit.register(*(f for f in _functions(module) if f is not draws.upper_product))
     jit.register_upper_product(draws.upper_product, draws.MULTIPLIER)
-    entries = (kernel.begin, kernel.advance, kernel.end, kernel_coupled.plant, kernel_coupled.advance_together)
+    entries = (loop.begin, loop.advance, loop.end, together.plant, together.advance_together)
     return SimpleNamespace(**{f.__name__: jit.compiled(f) for f in entries})
 
 
@@ -242,14 +243,14 @@ class _Shard:
         self._more_connections(_PLACES)
 
     def arrays(self, limits: Records) -> tuple[Any, ...]:
-        """Return what `sim.delivery.kernel.advance` takes of a shard, in its order."""
+        """Return what `sim.delivery.kernel.loop.advance` takes of a shard, in its order."""
         return (
             self.state, self.queues, limits, self.messages, self.message_nodes, self.connections,
             self.connection_nodes, self.out, self.out_connections, self.opens, self.closes,
         )  # fmt: skip
 
     def ending(self, known: Records, limits: Records) -> tuple[Any, ...]:
-        """Return what `sim.delivery.kernel.end` takes."""
+        """Return what `sim.delivery.kernel.loop.end` takes."""
         return (
             known, self.state, self.queues, limits, self.messages, self.connections, self.out, self.out_connections,
             self.closes,

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from sim.delivery import kernel, kernel_coupled, kernel_mail, kernel_opening, kernel_queue
+from sim.delivery.kernel import loop, mail, opening, queue, together
 from tests.twins.compare import difference_of
 from tests.twins.worlds import case
 
-MODULES = (kernel, kernel_coupled, kernel_mail, kernel_opening, kernel_queue)
+MODULES = (loop, together, mail, opening, queue)
 Line = tuple[str, int]
 #: Reached lines; an entry is removed from no set, so threads need no lock.
 REACHED: set[Line] = set()

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim import jit
-from sim.delivery import draws, heaps, level
+from sim.delivery import draws, level
 from sim.delivery.draws import Stream, round_keys
-from sim.delivery.kernel_coupled import _settle, plant
+from sim.delivery.kernel import heaps
+from sim.delivery.kernel.packed import FAR_US, NODE, NONE, QUEUE, keys_of, records
+from sim.delivery.kernel.together import _settle, plant
 from sim.delivery.level import OpenConnections
-from sim.delivery.packed import FAR_US, NODE, NONE, QUEUE, keys_of, records
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 COMPILED = pytest.param(True, marks=pytest.mark.skipif(not jit.available(), reason="needs numba"), id="compiled")

@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.delivery import compiled
 from sim.delivery.compile import compile_world
-from sim.delivery.packed import FAR_US
+from sim.delivery.kernel.packed import FAR_US
 from sim.delivery.quantiles import unit_table
 from sim.delivery.rules import HOUR_TICKS
 from sim.delivery.world import World

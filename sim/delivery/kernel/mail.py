@@ -1,15 +1,15 @@
 """The compiled engine's mail: when it comes, what it is, which of it waits, and how it leaves.
 
 The same as :mod:`sim.delivery.mail` and the first half of :mod:`sim.delivery.queue`. Plain functions of the records of
-:mod:`sim.delivery.packed`, which the compiled engine compiles.
+:mod:`sim.delivery.kernel.packed`, which the compiled engine compiles.
 """
 
 from __future__ import annotations
 
 from sim.delivery.draws import NTH_BITS, compiled_words
-from sim.delivery.heaps import pop, push
+from sim.delivery.kernel.heaps import pop, push
+from sim.delivery.kernel.packed import ALIVE, FAR_US, FREE, GONE, NONE, OLDEST, TIMER, UNCOVERED, Numbers, Records
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, TRANSIENT
-from sim.delivery.packed import ALIVE, FAR_US, FREE, GONE, NONE, OLDEST, TIMER, UNCOVERED, Numbers, Records
 from sim.delivery.rules import UNIT_BITS, clock_us, due_us, first_above, next_try_us, quantile, scaled
 from sim.terms import Bounce, Fate
 

@@ -7,8 +7,8 @@ volume 3, section 5.4.1).
 
 from __future__ import annotations
 
-from sim.delivery.kernel import dispatch, handle, lacks_room, next_us
-from sim.delivery.packed import FAR_US, NONE, Numbers, Records
+from sim.delivery.kernel.loop import dispatch, handle, lacks_room, next_us
+from sim.delivery.kernel.packed import FAR_US, NONE, Numbers, Records
 
 
 def plant(queues: Records, mn: Records, cn: Records, due_us: Numbers, tree: Numbers) -> None:

@@ -1,15 +1,15 @@
 """The compiled engine's openings: which MX host is tried, what it shows, and what the sender makes of it.
 
 The same as :mod:`sim.delivery.reference`: `plan`, `try_hosts`, `_meet`. Plain functions of the records of
-:mod:`sim.delivery.packed`, which the compiled engine compiles.
+:mod:`sim.delivery.kernel.packed`, which the compiled engine compiles.
 """
 
 from __future__ import annotations
 
 from sim.delivery.draws import NTH_BITS, compiled_words
-from sim.delivery.heaps import push
-from sim.delivery.kernel_mail import CONNECTION, OUTAGE, PASS, VERDICT
-from sim.delivery.packed import STEP, Numbers, Records
+from sim.delivery.kernel.heaps import push
+from sim.delivery.kernel.mail import CONNECTION, OUTAGE, PASS, VERDICT
+from sim.delivery.kernel.packed import STEP, Numbers, Records
 from sim.delivery.rules import (
     UNIT_BITS,
     Rank,

@@ -1,13 +1,13 @@
 """The compiled engine's queue: connections open, carry mail, fall idle and close, and passes fail.
 
 The same as :mod:`sim.delivery.queue`, :mod:`sim.delivery.by_destination` and :mod:`sim.delivery.by_message`. Plain
-functions of the records of :mod:`sim.delivery.packed`, which the compiled engine compiles.
+functions of the records of :mod:`sim.delivery.kernel.packed`, which the compiled engine compiles.
 """
 
 from __future__ import annotations
 
-from sim.delivery.heaps import pop, push
-from sim.delivery.kernel_mail import (
+from sim.delivery.kernel.heaps import pop, push
+from sim.delivery.kernel.mail import (
     expire_waiting,
     finish,
     has_lapsed,
@@ -19,9 +19,9 @@ from sim.delivery.kernel_mail import (
     uncover,
     wait,
 )
-from sim.delivery.kernel_opening import IDLE_RANK, VERDICT_RANK, accepted_us, begin_opening, begin_pass, route_at
+from sim.delivery.kernel.opening import IDLE_RANK, VERDICT_RANK, accepted_us, begin_opening, begin_pass, route_at
+from sim.delivery.kernel.packed import ALIVE, FAR_US, FREE, GONE, IDLE, NONE, STEP, Numbers, Records
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED
-from sim.delivery.packed import ALIVE, FAR_US, FREE, GONE, IDLE, NONE, STEP, Numbers, Records
 from sim.delivery.rules import (
     due_us,
     is_aged,

@@ -6,7 +6,7 @@ heap is the index of its root, or `NONE`. Plain functions, which the compiled en
 
 from __future__ import annotations
 
-from sim.delivery.packed import NONE, Records
+from sim.delivery.kernel.packed import NONE, Records
 
 
 def push(nodes: Records, root: int, node: int, time_us: int, order: int) -> int:

@@ -8,16 +8,17 @@ really lies ahead. After all events of an instant the destination is dispatched 
 
 from __future__ import annotations
 
-from sim.delivery.heaps import pop
-from sim.delivery.kernel_mail import (
+from sim.delivery.kernel.heaps import pop
+from sim.delivery.kernel.mail import (
     end_mail,
     expire_waiting,
     find_arrival,
     oldest,
     take_message,
 )
-from sim.delivery.kernel_opening import RANK_BITS, VERDICT_RANK, go_on_opening
-from sim.delivery.kernel_queue import (
+from sim.delivery.kernel.opening import RANK_BITS, VERDICT_RANK, go_on_opening
+from sim.delivery.kernel.packed import ALIVE, FAR_US, NONE, Numbers, Records
+from sim.delivery.kernel.queue import (
     become_ready,
     close,
     expiry_due,
@@ -38,7 +39,6 @@ from sim.delivery.kernel_queue import (
     watch_idle,
     window_due,
 )
-from sim.delivery.packed import ALIVE, FAR_US, NONE, Numbers, Records
 from sim.delivery.rules import Rank, window_admits
 from sim.terms import Outcome
 
