@@ -49,8 +49,8 @@ _FLAGS = ("deferred", "exposed")
 _REPEATED = ("recipients", "verdicts", "retries", "deferral_events", "messages")
 #: What a file says of its run: all that the engine, its threads and the machine cannot change.
 _META = (
-    "version", "sender", "seed", "days", "until_s", "end_s", "peak_connections", "ceiling_reached", "world_hash", "policy_hash",
-    "population", "population_seed", "population_hash", "weighting", "timeline",
+    "version", "sender", "seed", "days", "until_s", "end_s", "peak_connections", "ceiling_reached",
+    "world_hash", "policy_hash", "population", "population_seed", "population_hash", "weighting", "timeline",
 )  # fmt: skip
 
 
