@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.delivery.world import Int64
 
-#: Parts of a window; only those that might hold a new peak are looked at instant by instant.
-_PARTS = 1 << 12
+#: When connections opened or closed, and in which part of the window.
+Times = tuple[Int64, Int64]
+
+#: A window has so many parts that there are about so many openings in each; only parts that might hold a new peak are
+#: looked at instant by instant.
+_OPENINGS_A_PART = 4
 
 
 class OpenConnections:
@@ -30,21 +35,30 @@ class OpenConnections:
             return
         begins_us = int(min(opens_us.min(), closes_us.min(initial=opens_us[0])))
         ends_us = int(max(opens_us.max(), closes_us.max(initial=0)))
-        shift = max(0, int(ends_us - begins_us).bit_length() - _PARTS.bit_length() + 1)
-        open_part, close_part = (opens_us - begins_us) >> shift, (closes_us - begins_us) >> shift
-        opened = np.bincount(open_part, minlength=_PARTS)
-        change = opened - np.bincount(close_part, minlength=_PARTS)
-        before = level + np.cumsum(change) - change
+        bits = max(0, int(ends_us - begins_us).bit_length() - (len(opens_us) // _OPENINGS_A_PART).bit_length())
+        open_part, close_part = (opens_us - begins_us) >> bits, (closes_us - begins_us) >> bits
+        parts = ((ends_us - begins_us) >> bits) + 1
+        opened = np.bincount(open_part, minlength=parts)
+        change = opened - np.bincount(close_part, minlength=parts)
+        after = level + np.cumsum(change)
+        before = after - change
+        # What is open at the end of a part was reached, so most parts need no look.
+        self.peak = max(self.peak, int(after.max()))
         wanted = before + opened > self.peak
         self._look(before, wanted, (opens_us, open_part), (closes_us, close_part))
 
-    def _look(self, before: Int64, wanted: Int64, opens: tuple[Int64, Int64], closes: tuple[Int64, Int64]) -> None:
-        opens_us, closes_us = (np.sort(times[wanted[part]]) for times, part in (opens, closes))
-        open_part = np.sort(opens[1][wanted[opens[1]]])
-        # Openings and closings of wanted parts alone: what was closed before a part began is in its level already.
-        first_open = np.concatenate([[0], np.cumsum(np.bincount(open_part, minlength=_PARTS))])
-        close_counts = np.bincount(closes[1][wanted[closes[1]]], minlength=_PARTS)
-        first_close = np.concatenate([[0], np.cumsum(close_counts)])
-        opened = np.arange(1, len(opens_us) + 1) - first_open[open_part]
-        closed = np.searchsorted(closes_us, opens_us, side="right") - first_close[open_part]
+    def _look(self, before: Int64, wanted: NDArray[np.bool_], opens: Times, closes: Times) -> None:
+        """Find the peak within the parts that are wanted: the level before a part, and what happens in it."""
+        open_us, open_part = _those(wanted, opens)
+        close_us, close_part = _those(wanted, closes)
+        place = np.searchsorted(open_part, open_part, side="left")
+        opened = np.arange(1, len(open_us) + 1) - place
+        closed = np.searchsorted(close_us, open_us, side="right") - np.searchsorted(close_part, open_part, side="left")
         self.peak = max(self.peak, int((before[open_part] + opened - closed).max(initial=0)))
+
+
+def _those(wanted: NDArray[np.bool_], times: Times) -> Times:
+    """Return the times of the wanted parts, in order, and their parts."""
+    time_us, part = times
+    chosen = wanted[part]
+    return np.sort(time_us[chosen]), np.sort(part[chosen])
