@@ -15,7 +15,12 @@ from sim.delivery.kernel.packed import FAR_US
 from sim.delivery.quantiles import unit_table
 from sim.delivery.rules import HOUR_TICKS
 from sim.delivery.world import World
-from tests.delivery.test_reference_against_tiny_loop import world_of, world_that_mostly_fails, world_with_a_ceiling
+from tests.delivery.test_reference_against_tiny_loop import (
+    world_of,
+    world_that_mostly_fails,
+    world_that_mostly_refuses,
+    world_with_a_ceiling,
+)
 from tests.delivery.worlds import (
     LogNormal,
     S,
@@ -127,15 +132,16 @@ def cut_short(number: int) -> World:
 
 
 def stream(number: int) -> World:
-    """Return a world whose mail comes as a stream, at two minutes' varying rates, the same gap after each message."""
+    """Return a world whose mail is a stream of two minutes at varying rates, in some by ticks as long as gaps."""
     world, rng = world_of(number), np.random.default_rng([number, 24])
-    rates = np.concatenate([[0], np.cumsum(rng.integers(0, 3, 24))]) * HOUR_TICKS
+    unit = int(rng.choice([HOUR_TICKS, 1]))
+    rates = np.concatenate([[0], np.cumsum(rng.integers(0, 3, 24))]) * unit
     tables = replace(world.tables, knots_us=ints(np.arange(25) * 5 * S), ticks_before=ints([rates]))
     if rng.random() < 0.5:
         steps = {"recipients_below": threshold([0.5, 0.8, 1.0]), "recipients": ints([1, 2, 7])}
         tables = replace(tables, **steps, gap=unit_table(LogNormal(1.0), what="gap"))
     count = len(world.destinations.key)
-    gaps = ints(rng.choice([0, 1, 2, 8], count, p=[0.1, 0.3, 0.3, 0.3]) * HOUR_TICKS)
+    gaps = ints(rng.choice([0, 1, 2, 8], count, p=[0.1, 0.3, 0.3, 0.3]) * unit)
     destinations = replace(world.destinations, gap_ticks=gaps, trace_start=np.zeros(count + 1, dtype=np.int64))
     return replace(world, tables=tables, destinations=destinations, trace=np.empty((0, 3), dtype=np.int64))
 
@@ -149,8 +155,9 @@ def with_mail(world: World, most: int) -> World:
 
 
 KINDS: dict[str, tuple[Callable[[int], World], float]] = {
-    "mixed": (world_of, 0.35),
+    "mixed": (world_of, 0.3),
     "failing": (world_that_mostly_fails, 0.1),
+    "refusing": (world_that_mostly_refuses, 0.05),
     "ceiling": (world_with_a_ceiling, 0.15),
     "cut short": (cut_short, 0.05),
     "stream": (stream, 0.08),
