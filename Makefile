@@ -14,10 +14,10 @@ READY   := $(VENV)/.ready-$(VERSION)
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint types notebooks notebooks-check figures bench fuzz-parsers mutants mutants-code clean
+.PHONY: help run test lint types notebooks notebooks-check figures bench bench-instructions fuzz-parsers mutants mutants-code clean
 
 help: ## show these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY)-run ## the same mail under each TLS setting, then the example scenario; results in out/ (about a minute)
 	$(BIN)/tlssim modes --out $(OUT)
@@ -44,6 +44,9 @@ figures: $(READY)-run ## make the pictures of figures/ and the numbers of the RE
 
 bench: $(READY)-test ## measure what things cost, on a quiet machine
 	$(BIN)/python -m pytest -m bench -s tests/benchmarks
+
+bench-instructions: $(READY)-test ## count the instructions of a message beside the baseline; WRITE=1 sets a new one (about 2 minutes)
+	$(BIN)/python -m tests.benchmarks.instructions $(if $(WRITE),write)
 
 fuzz-parsers: $(READY)-test ## wrong inputs for every parser, COUNT= of each from FIRST= on (20,000 of each: about 7 minutes)
 	$(BIN)/python -m tests.fuzz all $(FIRST) $(COUNT)
