@@ -15,11 +15,7 @@ READY   := $(VENV)/.ready-$(VERSION)
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-<<<<<<< HEAD
-.PHONY: help run test lint types notebooks notebooks-check figures bench fuzz fuzz-parsers mutants mutants-code clean
-=======
-.PHONY: help run test lint types notebooks notebooks-check figures bench bench-instructions fuzz-parsers mutants mutants-code clean
->>>>>>> bench
+.PHONY: help run test lint types notebooks notebooks-check figures bench bench-instructions fuzz fuzz-parsers mutants mutants-code clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,13 +46,11 @@ figures: $(READY)-run ## make the pictures of figures/ and the numbers of the RE
 bench: $(READY)-test ## measure what things cost, on a quiet machine
 	$(BIN)/python -m pytest -m bench -s tests/benchmarks
 
-<<<<<<< HEAD
 fuzz: $(READY)-test ## both engines on COUNT= random worlds from FIRST= on, in JOBS= processes (20,000: about 15 minutes)
 	$(BIN)/python -m tests.twins $(FIRST) $(COUNT) $(JOBS)
-=======
+
 bench-instructions: $(READY)-test ## count the instructions of a message beside the baseline; WRITE=1 sets a new one (about 2 minutes)
 	$(BIN)/python -m tests.benchmarks.instructions $(if $(WRITE),write)
->>>>>>> bench
 
 fuzz-parsers: $(READY)-test ## wrong inputs for every parser, COUNT= of each from FIRST= on (20,000 of each: about 7 minutes)
 	$(BIN)/python -m tests.fuzz all $(FIRST) $(COUNT)
