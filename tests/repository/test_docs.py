@@ -12,6 +12,7 @@ import pytest
 import sim
 from sim.delivery.draws import Stream
 from sim.delivery.rules import Rank
+from tests.benchmarks import scale
 from tests.repository.tree import ROOT, files, name
 
 PAGES = [p for p in files() if p.suffix == ".md"]
@@ -62,6 +63,10 @@ def test_the_model_names_every_rank_in_order_and_every_stream_of_draws() -> None
     spelled = [rank.name.lower().replace("_", " ").replace("timeout", "time-out") for rank in Rank]
     assert re.findall("|".join(spelled), ranks) == spelled
     assert not [stream for stream in Stream if f"| `{stream.name}` |" not in page]
+
+
+def test_the_page_of_scale_follows_from_its_figures() -> None:
+    assert scale.PAGE.read_text() == scale.page(scale.figures()), "python -m tests.benchmarks.scale writes it"
 
 
 def test_every_decision_is_in_the_index() -> None:
