@@ -93,11 +93,21 @@ def page(of: dict[str, float]) -> str:
         for what, cores in (("one core", 1), ("2 cores", 2), ("a cluster of 64 cores", 64))
     )
     return TEMPLATE.read_text().format(
-        **of, ceiling=CEILING, days="\n".join(rows), replications=replications, flow=flow,
-        flow_a_day=flow * DAY_S / 1e6, gateways=gateways, message_bytes=MESSAGE_BYTES, waiting_gb=1e7 * MESSAGE_BYTES / 1e9, million_gb=of["kb_per_destination"],
-        parquet_gb=of["parquet_bytes_per_message"], parquet_h=of["parquet_us_per_message"] * 1e3 / 3_600,
+        **of,
+        ceiling=CEILING,
+        days="\n".join(rows),
+        replications=replications,
+        flow=flow,
+        flow_a_day=flow * DAY_S / 1e6,
+        gateways=gateways,
+        message_bytes=MESSAGE_BYTES,
+        largest=100 / sum(rank**-ZIPF for rank in range(1, 5_001)),
+        waiting_gb=1e7 * MESSAGE_BYTES / 1e9,
+        million_gb=of["kb_per_destination"],
+        parquet_gb=of["parquet_bytes_per_message"],
+        parquet_h=of["parquet_us_per_message"] * 1e3 / 3_600,
         cell_s=1e6 * message_s[5_000] + of["setup_s"],
-    )  # fmt: skip
+    )
 
 
 def main(words: list[str]) -> None:
