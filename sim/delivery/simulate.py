@@ -118,7 +118,9 @@ def chosen(world: World, engine: str = "auto", runs: int = 1) -> str:
     if engine not in ENGINES:
         raise ScenarioError(complaint("engine", engine, ENGINES))
     if engine == "compiled" and not jit.available():
-        raise ScenarioError("engine: compiled, but numba is not installed; allowed: reference, or pip install numba")
+        raise ScenarioError(
+            "engine: compiled, but numba is not installed, or TLSSIM_NO_NUMBA is set; allowed: reference, or pip install numba"
+        )
     if engine != "auto":
         return engine
     if not jit.available():

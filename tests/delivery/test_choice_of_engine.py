@@ -54,7 +54,10 @@ def test_without_a_compiler_the_reference_runs_and_asking_for_the_other_is_told(
 ) -> None:
     state(monkeypatch, available=False, warm=False, loaded=False)
     assert chosen(world(1e7)) == "reference"
-    with pytest.raises(ScenarioError, match=r"^engine: compiled, but numba is not installed; allowed: reference"):
+    with pytest.raises(
+        ScenarioError,
+        match=r"^engine: compiled, but numba is not installed, or TLSSIM_NO_NUMBA is set; allowed: reference",
+    ):
         chosen(world(1e7), "compiled")
     assert not warm.warm()
 
