@@ -119,7 +119,8 @@ def chosen(world: World, engine: str = "auto", runs: int = 1) -> str:
         raise ScenarioError(complaint("engine", engine, ENGINES))
     if engine == "compiled" and not jit.available():
         raise ScenarioError(
-            "engine: compiled, but numba is not installed, or TLSSIM_NO_NUMBA is set; allowed: reference, or pip install numba"
+            "engine: compiled, but numba is not installed, or TLSSIM_NO_NUMBA is set; "
+            "allowed: reference, or pip install numba"
         )
     if engine != "auto":
         return engine
