@@ -233,7 +233,11 @@ class _GridReader:
                 values = [self.setting(at, value) for value in values]
             told: set[str] = set()
             for value in values:
-                if (spelt := repr(plain(value))) in told:
+                try:
+                    spelt = repr(plain(value))
+                except (RecursionError, ValueError):
+                    raise self.fault(at, f"[grid] {name}", plain(value), "values that can be spelt") from None
+                if spelt in told:
                     raise self.fault(at, f"[grid] {name}", plain(value), "each value once")
                 told.add(spelt)
             yield Axis(name=name, path=path, values=tuple(values), line=line_of(self.lines, at))

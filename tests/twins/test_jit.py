@@ -103,12 +103,18 @@ def test_a_change_of_any_source_takes_another_folder(tmp_path: Path, monkeypatch
 
 
 @needs_numba
+def abs_of(value: int) -> int:
+    return -value if value < 0 else value
+
+
 def test_code_is_warm_once_it_was_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(jit, "_loaded", [])
     assert (jit.is_warm(), jit.is_loaded()) == (False, False)
     monkeypatch.setattr(jit, "compiles_now", lambda: False)
     jit.mark_warm()
+    assert (jit.is_warm(), jit.is_loaded()) == (False, False)
+    jit.compiled(abs_of)
     assert (jit.is_warm(), jit.is_loaded()) == (False, True)
     monkeypatch.setattr(jit, "compiles_now", lambda: True)
     jit.mark_warm()

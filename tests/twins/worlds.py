@@ -58,9 +58,9 @@ class Room:
     @contextmanager
     def given(self) -> Iterator[None]:
         """Let the compiled engine begin with this."""
-        names = ("_ROWS", "_PLACES", "_OPENINGS", "_first_window_us")
+        names = ("_ROWS", "_PLACES", "_OPENINGS", "_OPENINGS_EACH", "_first_window_us")
         before = {name: getattr(compiled, name) for name in names}
-        wanted = (self.rows, self.places, self.openings, lambda *_: self.window_us)
+        wanted = (self.rows, self.places, self.openings, 0, lambda *_: self.window_us)
         try:
             for name, value in zip(names, wanted, strict=True):
                 setattr(compiled, name, value)
