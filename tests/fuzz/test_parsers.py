@@ -13,6 +13,7 @@ from sim.errors import PolicyError, PopulationError, ScenarioError, SimError, Wo
 from sim.formats.bounce_profiles import parse_bounce_profiles
 from sim.formats.destination_controls import Policy
 from sim.formats.destination_normal import normalised_text
+from sim.formats.grid_file import parse_grid
 from sim.formats.scenario_file import parse_scenario
 from sim.formats.toml_lines import key_lines
 from sim.formats.trace_file import read_trace
@@ -79,6 +80,18 @@ HUGE = ["9" * 5_000, "0x" + "f" * 5_000, "[" * 2_000, "{a=" * 2_000]
 def test_a_number_or_nest_too_large_for_python_is_refused(value: str) -> None:
     assert attempt(lambda: parse_bounce_profiles(f"[Default]\nmax_retries = {value}"), PolicyError) is None
     assert attempt(lambda: parse_scenario(f"days = {value}"), ScenarioError) is None
+
+
+def test_a_value_of_a_grid_too_large_to_spell_is_refused() -> None:
+    grid = "[scenario.population]\ndomains = 5\n[grid]\nworkload.messages = [0x{}, 5]"
+    assert attempt(lambda: parse_grid(grid.format("f" * 5_000)), ScenarioError) is None
+
+
+@pytest.mark.parametrize("weight", ["1e308", "1e-310"])
+def test_weights_of_hours_whose_products_are_no_numbers_are_refused(weight: str) -> None:
+    hours = ", ".join(["1"] * 23 + [weight])
+    text = f"[population]\ndomains = 5\n[workload]\nmessages = 10\nhourly = [{hours}]"
+    assert attempt(lambda: parse_scenario(text), SimError) is None
 
 
 def test_a_key_nested_too_deep_to_spell_is_refused() -> None:
