@@ -92,7 +92,7 @@ LIMITS_LEGEND = (
 @number_option("--within-s", 1, 31_622_400, "In time: delivered within so many seconds.  [default: 300]", whole=False)
 @click.option("--no-concurrency", is_flag=True, help="Seek no limit, only measure.")
 @click.option("--qshape", "shape", is_flag=True, help="Also print the largest backlog by destination and age.")
-@number_option("--jobs", 1, 1_024, "Processes.  [default: the processors there are]")
+@number_option("--jobs", 1, 1_024, "Processes, or threads.  [default: the processors there are]")
 @json_option
 @out_option
 def capacity_command(

@@ -74,7 +74,7 @@ _WIDE = 2.0
 @vary_option
 @precision_option
 @most_option
-@number_option("--jobs", 1, 1_024, "Processes.  [default: the processors there are]")
+@number_option("--jobs", 1, 1_024, "Processes, or threads.  [default: the processors there are]")
 @json_option
 @out_option
 def modes_command(

@@ -128,7 +128,7 @@ _NOTICES_LEGEND = (
 @vary_option
 @precision_option
 @most_option
-@number_option("--jobs", 1, 1_024, "Processes.  [default: the processors there are]")
+@number_option("--jobs", 1, 1_024, "Processes, or threads.  [default: the processors there are]")
 @json_option
 @out_option
 def whatif_command(
