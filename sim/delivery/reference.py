@@ -83,8 +83,8 @@ class Reference:
         self.destinations: list[Destination] = [kind(i, self) for i in range(len(self.lists.key))]
         for destination in self.destinations:
             Started(self.env, self.bring_mail(destination))
-        for phase in later:
-            Started(self.env, self.change(phase))
+        for number, phase in enumerate(later):
+            Started(self.env, self.change(phase, number))
 
     def run(self, progress: Progress | None = None) -> RunFacts:
         """Run until every message has its fate, or until the World's ``until``."""
@@ -153,9 +153,12 @@ class Reference:
             self.arrived += 1
             destination.receive(letter)
 
-    def change(self, phase: Phase) -> Steps:
-        """Let a phase of the timeline begin: connections made under another setting of ours carry no more mail."""
-        yield self.env.at(phase.begins_us, Rank.TIMELINE, 0, 0)
+    def change(self, phase: Phase, number: int) -> Steps:
+        """Let a phase of the timeline begin: connections made under another setting of ours carry no more mail.
+
+        Of phases that begin at the same microsecond the last is in force.
+        """
+        yield self.env.at(phase.begins_us, Rank.TIMELINE, 0, number)
         before, self.phase = self.phase, phase
         for destination in self.destinations:
             if phase.setting[destination.index] != before.setting[destination.index]:
