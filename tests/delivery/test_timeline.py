@@ -46,6 +46,14 @@ def everywhere(setting: Setting, at_h: float, for_h: float | None = None) -> Eve
     return Event(event="policy", at_h=at_h, for_h=for_h, policy=policy)
 
 
+@pytest.mark.parametrize("last", [Setting.NO, Setting.REQUIRED])
+def test_of_changes_within_a_microsecond_the_last_is_in_force(last: Setting) -> None:
+    first = Setting.REQUIRED if last == Setting.NO else Setting.NO
+    events = [everywhere((first, last)[number % 2], 1 + number * 1e-14) for number in range(6)]
+    told = told_of(mx(), [3_700], Setting.PREFERRED, *events)
+    assert told.message("fate") == [IN_CLEAR if last == Setting.NO else ENCRYPTED]
+
+
 # --- outages
 
 
