@@ -111,6 +111,11 @@ class Asked:
         """The sender's tables."""
         return self.profile.tables(self.switches)
 
+    @property
+    def tells_ages_apart(self) -> bool:
+        """Whether any outcome depends on the age of the message."""
+        return bool((self.tables.outcome[..., 0] != self.tables.outcome[..., 1]).any())
+
     def asks(self, dane: int, mta_sts: int, listed: int) -> tuple[Demand, NameRule]:
         """Return demand and name rule in one case."""
         return self.tables.asks(self.setting, self.dane_option, dane, mta_sts, listed)
@@ -253,7 +258,13 @@ def changes(before: Asked, after: Asked) -> list[Change]:
     -------
     list of Change
         Along the course of a connection; what holds for every receiver first.
+
+    Raises
+    ------
+    PolicyError
+        When both senders tell messages apart by age, each its own way: no cell stands for one message then.
     """
+    young_and_aged = _ages(before, after)
     by_kind: dict[_Cells, set[Case]] = {}
     known: dict[tuple[object, ...], list[_Cells]] = {}
     unsettled = (_unsettled(before.profile), _unsettled(after.profile))
@@ -264,12 +275,11 @@ def changes(before: Asked, after: Asked) -> list[Change]:
             known[alike] = list(_differing(before, after, case, unsettled))
         for cells in known[alike]:
             by_kind.setdefault(cells, set()).add(case)
-    limit = after.profile.aged_after_s if after.profile.aged_after_s is not None else before.profile.aged_after_s
     listed = []
     for (old, new, doubt, ages, cases), members in _grouped(by_kind).items():
         change = Change(
             seen=_seen_words(cells.spot for cells in members),
-            age="" if len(ages) == 2 else _age(max(ages), limit),
+            age="" if len(ages) == 2 else young_and_aged[0][max(ages)],
             receiver=_receiver_words(cases),
             before=old,
             after=new,
@@ -297,9 +307,23 @@ def _grouped(by_kind: Mapping[_Cells, set[Case]]) -> dict[_Group, list[_Cells]]:
     return groups
 
 
-def _age(aged: int, after_s: float | None) -> str:
-    limit = "" if after_s is None else f"{after_s:g} s"
-    return f"message of {limit} or more" if aged else f"message younger than {limit}"
+def _ages(before: Asked, after: Asked) -> list[tuple[str, str]]:
+    """Say which messages are young and which aged, once for each sender that has such a rule."""
+    told = [_age_words(asked.profile) for asked in (before, after) if asked.tells_ages_apart]
+    if len(set(told)) > 1:
+        raise PolicyError(complaint("aged messages of the one and of the other sender", told[1][1], told[0][1]))
+    return told
+
+
+def _age_words(sender: Profile) -> tuple[str, str]:
+    young, aged = [], []
+    if sender.aged_after_s is not None:
+        young.append(f"younger than {sender.aged_after_s:g} s")
+        aged.append(f"of {sender.aged_after_s:g} s or more")
+    if sender.aged_after_tls_failure:
+        young.append("not put off by a TLS failure")
+        aged.append("put off by a TLS failure")
+    return f"message {' and '.join(young)}", f"message {' or '.join(aged)}"
 
 
 def _unsettled(profile: Profile) -> frozenset[tuple[Seen, Demand]]:
@@ -343,9 +367,7 @@ def _differing_places(
     for kind, stage, version, chain, aged in np.argwhere(old != new):
         if case[0] == Dane.USABLE_UNSEEN and stage == Stage.TLS and version:
             continue  # a certificate that is seen is held against the records
-        spot = _spot(
-            Stage(int(stage)), bool(version), Chain(int(chain)), tuple(map(bool, kinds[kind])), names, replaced
-        )
+        spot = _spot(Stage(int(stage)), bool(version), Chain(int(chain)), tuple(map(bool, kinds[kind])), names)
         doubts = []
         for i, (side, word) in enumerate(((before, "before"), (after, "after"))):
             seen = Seen(int(side.tables.seen[stage, version, 0 if replaced[i] else chain, int(kinds[kind, i])]))
@@ -363,9 +385,7 @@ def _names(before: Asked, after: Asked, rules: tuple[NameRule, NameRule], kinds:
     return _NameRules((words[0], words[1]), tuple(possible))
 
 
-def _spot(
-    stage: Stage, version_ok: bool, chain: Chain, kind: tuple[bool, ...], names: _NameRules, replaced: tuple[bool, ...]
-) -> _Spot:
+def _spot(stage: Stage, version_ok: bool, chain: Chain, kind: tuple[bool, ...], names: _NameRules) -> _Spot:
     """Say what a cell shows."""
     if stage < Stage.LOST_IN_TLS or not version_ok:
         shown = Stage.HANDSHAKE_FAILED if stage >= Stage.LOST_IN_TLS else stage
@@ -373,8 +393,7 @@ def _spot(
     if stage == Stage.LOST_IN_TLS:
         return _Spot(_STAGES[stage], int(stage))
     trust = {Chain.TRUSTED: 0, Chain.EXPIRED: 1}.get(chain, 2)
-    group = "TLS" if all(replaced) else _CHAINS[trust]
-    return _Spot(group, int(stage) + trust, kind, names)
+    return _Spot(_CHAINS[trust], int(stage) + trust, kind, names)
 
 
 _CHAINS = ("TLS, trusted chain", "TLS, expired certificate", "TLS, untrusted chain")
@@ -423,18 +442,17 @@ def _example(names: frozenset[str], contexts: set[tuple[bool, bool]]) -> str:
 
 
 def _seen_words(spots: Iterable[_Spot]) -> str:
-    """Join what is seen; names are left out where every certificate of a chain changes alike."""
+    """Join what is seen, stages first; names are left out where every certificate of a chain changes alike."""
     by_group: dict[tuple[str, _NameRules | None], set[tuple[bool, ...]]] = {}
     for spot in sorted(spots, key=lambda s: (s.rank, s.kind)):
         by_group.setdefault((spot.group, spot.names), set()).add(spot.kind)
-    texts: dict[str, list[str]] = {}
+    texts: dict[str | None, list[str]] = {}
     for (group, names), kinds in by_group.items():
-        groups = texts.setdefault("" if names is None else names.words(frozenset(kinds)), [])
-        groups += [group] if group not in groups else []
+        key = None if names is None else names.words(frozenset(kinds))
+        texts.setdefault(key, []).append(group)
     parts = []
     for names_text, groups in texts.items():
-        tls = groups[0].startswith("TLS, ")
-        heads = [groups[0], *(group.removeprefix("TLS, ") if tls else group for group in groups[1:])]
+        heads = [groups[0], *(group.removeprefix("TLS, ") for group in groups[1:])]
         shown = "TLS" if tuple(groups) == _CHAINS else _listed(heads)
         parts.append(", ".join(filter(None, (shown, names_text))))
     return "; or ".join(parts)

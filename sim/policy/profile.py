@@ -201,6 +201,8 @@ class Profile:
     def __post_init__(self) -> None:
         if set(self.nearest) != set(Setting):
             raise PolicyError(complaint(f"{self.key}: nearest", sorted(self.nearest), "every setting of the gateway"))
+        if self.aged and self.aged_after_s is None and not self.aged_after_tls_failure:
+            raise PolicyError(complaint(f"{self.key}: aged", f"{len(self.aged)} cells", "none without an age"))
 
     @cached_property
     def _built(self) -> dict[tuple[tuple[str, Value], ...], Tables]:

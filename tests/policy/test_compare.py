@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -10,13 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from sim.errors import PolicyError
-from sim.policy.compare import Asked, Change, certificates, changes, fewest_names
+from sim.policy.compare import Asked, Change, _dane_words, _NameRules, certificates, changes, fewest_names
 from sim.policy.decide import decide
 from sim.policy.identity import rule_holds
+from sim.policy.profile import Profile
 from sim.policy.profiles import profile
 from sim.policy.profiles.postfix import Level
+from sim.policy.profiles.stalwart import Strategy
+from sim.policy.text_tables import format_table, split_table
 from sim.studies.convert import gateway_asks, level_for, postfix_asks, setting_for
-from sim.terms import Chain, Dane, DaneOption, MtaSts, NameRule, Outcome, Setting, Stage
+from sim.terms import Chain, Dane, DaneOption, Demand, MtaSts, NameRule, Outcome, Seen, Setting, Stage
 
 Mask = NDArray[np.bool_]
 CASES = list(product(Dane, MtaSts, (0, 1)))
@@ -270,6 +274,105 @@ def test_a_side_is_unconfirmed_by_its_name() -> None:
     assert [{change.unconfirmed for change in changes(*pair)} for pair in pairs] == [{"before"}, {"after"}]
 
 
+def unsettled_at(sender: str, seen: Seen, demand: Demand) -> Profile:
+    """Return a sender of which no source settles this cell, where it was settled."""
+    known = profile(sender)
+    heading, rows = split_table(known.outcomes)
+    [row] = (row for row in rows if row[0] == seen.label)
+    row[heading.index(demand.label)] += " ?"
+    return replace(known, outcomes=format_table(heading, rows))
+
+
+def test_both_sides_are_unconfirmed_where_no_source_settles_either() -> None:
+    bounces = gateway_asks(Setting.REQUIRED, NONE, {"starttls_5xx_required": "bounce"})
+    [change] = changes(bounces, gateway_asks(Setting.REQUIRED, NONE))
+    assert change.unconfirmed == "before and after"
+    assert change.text == (
+        "5xx to STARTTLS: bounced after the last host (unconfirmed) -> not sent (next host) (unconfirmed)"
+    )
+
+
+def test_what_is_unconfirmed_of_matching_tlsa_records_is_so_for_every_chain() -> None:
+    doubtful = Asked(profile=unsettled_at("postfix", Seen.VERIFIED, Demand.DANE), setting=Level.DANE_ONLY)
+    told = [change.text for change in changes(postfix_asks(Level.ENCRYPT), doubtful)]
+    assert [text for text in told if "(unconfirmed)" in text] == [
+        "TLSA that matches; TLS: encrypted, not verified -> verified (unconfirmed)"
+    ]
+
+
+def test_what_is_unconfirmed_of_an_untrusted_chain_is_so_for_no_other() -> None:
+    doubtful = Asked(profile=unsettled_at("postfix", Seen.UNTRUSTED, Demand.VERIFY), setting=Level.VERIFY)
+    told = [change.text for change in changes(postfix_asks(Level.ENCRYPT), doubtful)]
+    assert [text for text in told if "(unconfirmed)" in text] == [
+        "TLS, untrusted chain: encrypted, not verified -> not sent (next host) (unconfirmed)"
+    ]
+
+
+def test_messages_are_told_apart_as_the_sender_does() -> None:
+    by_age, by_failure = profile("postfix"), profile("stalwart")
+    by_both = replace(by_failure, aged_after_s=90.0)
+    for sender, young, aged in (
+        (by_failure, "message not put off by a TLS failure", "message put off by a TLS failure"),
+        (
+            by_both,
+            "message younger than 90 s and not put off by a TLS failure",
+            "message of 90 s or more or put off by a TLS failure",
+        ),
+    ):
+        asked = Asked(profile=sender, setting=Strategy.OPTIONAL)
+        for pair in ((gateway_asks(Setting.NO, NONE), asked), (asked, gateway_asks(Setting.NO, NONE))):
+            assert {change.age for change in changes(*pair)} == {"", young, aged}
+    never = Asked(profile=by_age, setting=Level.NONE)
+    with pytest.raises(PolicyError) as fault:
+        changes(never, Asked(profile=by_failure, setting=Strategy.OPTIONAL))
+    assert str(fault.value) == (
+        "aged messages of the one and of the other sender = 'message put off by a TLS failure'; "
+        "allowed: message of 300 s or more"
+    )
+    assert changes(never, never) == []
+
+
+def test_a_sender_whose_switch_lets_no_age_matter_is_compared_with_any() -> None:
+    forgets, minds = (
+        Asked(
+            profile=profile("haraka"),
+            setting=profile("haraka").default,
+            switches={"disable_for_failed_hosts": minds},
+        )
+        for minds in (False, True)
+    )
+    assert (forgets.tells_ages_apart, minds.tells_ages_apart) == (False, True)
+    assert changes(postfix_asks(Level.MAY), forgets)
+    with pytest.raises(PolicyError, match="aged messages"):
+        changes(postfix_asks(Level.MAY), minds)
+
+
+def test_stages_and_certificates_that_change_alike_stand_in_parts_of_their_own() -> None:
+    relaxed = Asked(profile=profile("stalwart"), setting=Strategy.REQUIRE, dane_option=MANDATORY)
+    told = [change.seen for change in changes(gateway_asks(Setting.PREFERRED, MANDATORY, ON), relaxed)]
+    assert "greeting 5xx; or TLS" in told
+
+
+def test_kinds_of_certificates_that_no_one_rule_tells_apart_are_joined() -> None:
+    kinds = (
+        ((False, False), "no name matches"),
+        ((False, True), "B's"),
+        ((True, False), "A's"),
+        ((True, True), "both"),
+    )
+    rules = _NameRules(("A (verify)", "B (hosted)"), kinds)
+    assert rules.words(frozenset({(False, True), (True, False)})) == (
+        "name rule B (hosted) holds and A (verify) does not, as when B's or "
+        "name rule A (verify) holds and B (hosted) does not, as when A's"
+    )
+
+
+def test_records_that_a_certificate_is_held_against_are_usable_seen_or_not() -> None:
+    held = [Dane.USABLE_MATCH, Dane.USABLE_MISMATCH]
+    assert _dane_words(held) == _dane_words([*held, Dane.USABLE_UNSEEN]) == "usable TLSA"
+    assert _dane_words([*held, Dane.BOGUS]) == "usable TLSA or bogus TLSA"
+
+
 def test_what_required_never_sends_in_clear_is_never_sent_in_clear() -> None:
     clear = (Outcome.DELIVER_CLEAR, Outcome.RECONNECT_CLEAR)
     for before, after in TO_POSTFIX:
@@ -296,6 +399,7 @@ def test_examples_of_certificates() -> None:
     )
     assert fewest_names(names["fingerprint_listed"]) == "the sender lists it"
     assert fewest_names(names["san_present"]) == "no name matches"
+    assert fewest_names(~names["san_present"]) == "no SAN names"
     assert fewest_names(names["san_domain"] & names["san_mx"]) == "SAN names the domain and SAN names the MX host"
     assert fewest_names(names["fingerprint_listed"] & names["cn_mx"]) == "CN names the MX host and the sender lists it"
     below = fewest_names(names["san_mx"] & names["mx_below_domain"])

@@ -15,6 +15,7 @@ from sim.errors import PolicyError
 from sim.policy.decide import PLAIN, Tables, decide, never_clear
 from sim.policy.profiles import SENDERS, profile
 from sim.policy.profiles.esa import tables
+from sim.policy.profiles.postfix import Level
 from sim.policy.text_tables import Codes
 from sim.terms import Chain, Dane, DaneOption, MtaSts, Outcome, Setting, Stage
 
@@ -64,6 +65,17 @@ def test_arguments_broadcast_and_keep_their_shape() -> None:
     assert got[Setting.PREFERRED, Stage.NOT_OFFERED] == Outcome.DELIVER_CLEAR
     assert decide(Setting.NO, Stage.TLS, True, Chain.TRUSTED, True, tables()).shape == ()
     assert decide([], [], [], [], [], tables()).tolist() == []
+
+
+def test_hosts_listed_by_a_policy_or_not_are_rows_of_their_own_where_nothing_else_is_published() -> None:
+    got = decide(Setting.REQUIRED, Stage.NOT_OFFERED, True, Chain.TRUSTED, False, tables(), mx_listed=[0, 1])
+    assert got.tolist() == [Outcome.NEXT_HOST, Outcome.NEXT_HOST]
+
+
+def test_a_message_is_young_where_nothing_is_said() -> None:
+    shown = (Level.MAY, Stage.HANDSHAKE_FAILED, True, Chain.TRUSTED, False, profile("postfix").tables())
+    assert decide(*shown) == decide(*shown, aged=0) == Outcome.NEXT_HOST
+    assert decide(*shown, aged=1) == Outcome.RECONNECT_CLEAR
 
 
 def test_the_combined_table_is_the_three_in_one() -> None:

@@ -221,6 +221,12 @@ def test_addresses_and_foreign_names_have_one_spelling() -> None:
     ]
 
 
+def test_an_ascii_name_stands_as_it_is_however_long_a_label() -> None:
+    name = f"{'a' * 64}.example"
+    assert canonical_domain(name.upper()) == name
+    assert canonical_domain(f"ü.{name}") is None
+
+
 SPELLED = ["A.Example.", "a.example", "192.0.2.7", "[192.0.2.7]", "2001:DB8:0::A", "[IPv6:2001:db8::1]", "Bü.example"]
 
 

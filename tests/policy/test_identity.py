@@ -30,6 +30,42 @@ def test_every_certificate() -> None:
         assert got[NameRule.HOSTED][i] == any(c[f"{counts}_{what}"] for what in ("domain", "mx", "ptr"))
 
 
+def test_every_rule_reads_these_columns_and_answers_in_flags() -> None:
+    others = ("mx_below_domain", "fingerprint_listed", "tlsa_matches")
+    rows = np.array(list(product([False, True], repeat=len(NAMES + others))))
+    c = dict(zip(NAMES + others, rows.T, strict=True))
+    domain, mx, ptr = (
+        np.where(c["san_present"], c[f"san_{what}"], c[f"cn_{what}"]) for what in ("domain", "mx", "ptr")
+    )
+    never = np.zeros(len(rows), dtype=np.bool_)
+    wanted = {
+        NameRule.NONE: never,
+        NameRule.CHAIN_ONLY: ~never,
+        NameRule.VERIFY: (c["san_present"] & c["san_domain"]) | c["cn_domain"] | c["cn_ptr"],
+        NameRule.HOSTED: domain | mx | ptr,
+        NameRule.HOSTNAME: mx,
+        NameRule.HOSTNAME_THREE_LABELS: mx,
+        NameRule.NEXTHOP: domain,
+        NameRule.NEXTHOP_OR_BELOW: domain | (mx & c["mx_below_domain"]),
+        NameRule.MTA_STS: c["san_present"] & c["san_mx"],
+        NameRule.FINGERPRINT: c["fingerprint_listed"],
+        NameRule.TLSA: c["tlsa_matches"],
+    }
+    assert wanted.keys() == set(NameRule)
+    for rule, expected in wanted.items():
+        for given in (c, {name: column.astype(int) for name, column in c.items()}):
+            got = rule_holds(rule, **given)
+            assert got.dtype == np.bool_
+            assert got.tolist() == expected.tolist(), rule
+
+
+def test_what_is_not_said_of_a_certificate_is_not_so() -> None:
+    assert not holds(NameRule.NEXTHOP_OR_BELOW, san_present=True, san_mx=True)
+    assert not holds(NameRule.NEXTHOP_OR_BELOW, cn_mx=True)
+    assert not holds(NameRule.FINGERPRINT, san_present=True)
+    assert not holds(NameRule.TLSA, san_present=True)
+
+
 def test_a_mail_providers_certificate_passes_hosted_and_fails_verify() -> None:
     assert not holds(NameRule.VERIFY, san_present=True, san_mx=True, cn_mx=True)
     assert holds(NameRule.HOSTED, san_present=True, san_mx=True, cn_mx=True)

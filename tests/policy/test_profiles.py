@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
+from sim.errors import PolicyError
 from sim.policy.decide import NOT_USED, Tables
 from sim.policy.profile import Profile, Value
 from sim.policy.profiles import SENDERS, profile
@@ -217,6 +219,14 @@ def test_attempts_rise_and_end_with_the_lifetime(sender: Profile) -> None:
     ended_by_tries = sender.queueing.max_retries is not None and len(times) == sender.queueing.max_retries + 1
     assert ended_by_tries or times[-2] < sender.queueing.lifetime_s <= times[-1]
     assert sender.queueing.source
+
+
+def test_cells_of_aged_messages_need_a_rule_that_says_which_are_aged() -> None:
+    by_age, by_failure = profile("postfix"), profile("stalwart")
+    for sender, never in ((by_age, {"aged_after_s": None}), (by_failure, {"aged_after_tls_failure": False})):
+        with pytest.raises(PolicyError, match=f"^{sender.key}: aged = '[0-9]+ cells'; allowed: none without an age$"):
+            replace(sender, **never)
+        assert replace(sender, **never, aged={}).aged == {}
 
 
 def test_the_nearest_of_a_setting_that_requires_tls_requires_it(sender: Profile) -> None:
