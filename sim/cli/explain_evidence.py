@@ -106,6 +106,18 @@ class Question:
             None if minimum_tls is None else minimum_tls_of(minimum_tls),
         )
 
+    def unused(self) -> dict[str, list[str]]:
+        """Return what is asked of senders that have no such option, by option: their names."""
+        without = [sender.title for sender, _ in self.asked if not sender.has_dane_option]
+        return {"--dane-option": without} if self.dane_option is not None and without else {}
+
+    def say_unused(self) -> None:
+        """Say who obeys an option that others do not have."""
+        for option in self.unused():
+            obey = [sender.title for sender, _ in self.asked if sender.has_dane_option]
+            told = f"only by {', '.join(obey)}; the others have no such option" if obey else "by none of them"
+            say(wrapped(f"{option} is obeyed {told}."))
+
 
 def _named(setting: str, sender: Profile, *, alone: bool) -> tuple[Term, ...]:
     """Return the setting that a text spells: of one sender its own first, of all senders the gateway's first.
@@ -153,7 +165,8 @@ def explain_connection(evidence: Sequence[str], question: Question, *, as_json: 
         ignore_index=True,
     )  # fmt: skip
     if as_json:
-        say_json({"command": "explain", "evidence": shown.text(), "decisions": frame})
+        document = {"command": "explain", "evidence": shown.text(), "decisions": frame}
+        say_json(document | ({"unused": unused} if (unused := question.unused()) else {}))
         return
     rows = _marked(frame)
     say(wrapped(f"One connection that shows {shown.text()}:"))
@@ -163,6 +176,7 @@ def explain_connection(evidence: Sequence[str], question: Question, *, as_json: 
         say()
         say_next(rows)
         say("?: no source settles it. Sources, demands and queues: tlssim table SENDER.")
+        question.say_unused()
         return
     say(table(rows, _DECISIONS))
     say()
@@ -242,9 +256,11 @@ def explain_hosts_of_a_pass(evidence: Sequence[str], question: Question, *, as_j
                 }
             )
     if as_json:
-        say_json({"command": "explain", "evidence": [host.text() for host in shown], "passes": rows})
+        document = {"command": "explain", "evidence": [host.text() for host in shown], "passes": rows}
+        say_json(document | ({"unused": unused} if (unused := question.unused()) else {}))
         return
     _say_passes(shown, rows, alone=question.alone)
+    question.say_unused()
 
 
 def _step(asked: Asked, step: Step) -> dict[str, Any]:

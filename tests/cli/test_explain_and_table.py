@@ -217,3 +217,15 @@ def test_an_option_the_sender_does_not_have_is_refused() -> None:
     told = run("explain", "--sender", "haraka", "--dane-option", "mandatory", "--evidence", "stage=tls")
     assert told.exit_code == 2
     assert "--dane-option = 'mandatory'; allowed: none: Haraka has no such option" in told.stderr
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_of_all_senders_those_without_an_option_that_is_given_are_told(hosts: int) -> None:
+    asked = ["explain", "--sender", "all", *["--evidence", "stage=tls"] * hosts]
+    given = [*asked, "--dane-option", "mandatory"]
+    without = [profile(key).title for key in SENDERS if not profile(key).has_dane_option]
+    assert document(*given)["unused"] == {"--dane-option": without}
+    told = " ".join(printed(*given).split())
+    assert "--dane-option is obeyed only by Cisco ESA, Exim, " in told
+    assert "unused" not in document(*asked)
+    assert "obeyed" not in printed(*asked)
