@@ -106,17 +106,17 @@ class Question:
             None if minimum_tls is None else minimum_tls_of(minimum_tls),
         )
 
-    def unused(self) -> dict[str, list[str]]:
-        """Return what is asked of senders that have no such option, by option: their names."""
+    def unused(self) -> dict[str, dict[str, list[str]]]:
+        """Return which senders do not have an option that is given, for the document; empty where all have it."""
         without = [sender.title for sender, _ in self.asked if not sender.has_dane_option]
-        return {"--dane-option": without} if self.dane_option is not None and without else {}
+        return {"unused": {"--dane-option": without}} if self.dane_option is not None and without else {}
 
     def say_unused(self) -> None:
         """Say who obeys an option that others do not have."""
-        for option in self.unused():
+        if self.unused():
             obey = [sender.title for sender, _ in self.asked if sender.has_dane_option]
             told = f"only by {', '.join(obey)}; the others have no such option" if obey else "by none of them"
-            say(wrapped(f"{option} is obeyed {told}."))
+            say(wrapped(f"--dane-option is obeyed {told}."))
 
 
 def _named(setting: str, sender: Profile, *, alone: bool) -> tuple[Term, ...]:
@@ -165,8 +165,7 @@ def explain_connection(evidence: Sequence[str], question: Question, *, as_json: 
         ignore_index=True,
     )  # fmt: skip
     if as_json:
-        document = {"command": "explain", "evidence": shown.text(), "decisions": frame}
-        say_json(document | ({"unused": unused} if (unused := question.unused()) else {}))
+        say_json({"command": "explain", "evidence": shown.text(), "decisions": frame} | question.unused())
         return
     rows = _marked(frame)
     say(wrapped(f"One connection that shows {shown.text()}:"))
@@ -256,8 +255,8 @@ def explain_hosts_of_a_pass(evidence: Sequence[str], question: Question, *, as_j
                 }
             )
     if as_json:
-        document = {"command": "explain", "evidence": [host.text() for host in shown], "passes": rows}
-        say_json(document | ({"unused": unused} if (unused := question.unused()) else {}))
+        hosts = [host.text() for host in shown]
+        say_json({"command": "explain", "evidence": hosts, "passes": rows} | question.unused())
         return
     _say_passes(shown, rows, alone=question.alone)
     question.say_unused()

@@ -103,7 +103,7 @@ class _Run:
         self._threads = threads
         self._ceiling = world.rules.max_connections
         w, at, self._known = pack(world)
-        self._world = (w, at, self._known, keys_of([round_keys(seed, stream) for stream in _STREAMS]))
+        self._packed = (w, at, self._known, keys_of([round_keys(seed, stream) for stream in _STREAMS]))
         self._limits = limits_of(world)
         queues = queues_of(world)
         load = expected_messages(world)
@@ -153,7 +153,7 @@ class _Run:
             raise
 
     def _begin(self, shard: _Shard) -> None:
-        self._kernel.begin(*self._world, shard.queues)
+        self._kernel.begin(*self._packed, shard.queues)
         if self._together:
             leaves = 1 << max(1, (len(shard.queues) - 1).bit_length())
             self._tree = np.empty(leaves, dtype=np.int64), np.empty(2 * leaves, dtype=np.int64)
@@ -163,7 +163,7 @@ class _Run:
         shard.state.next_us = FAR_US
         first = 0
         while first < len(shard.queues) and not self._stopped:
-            arrays = (*self._world, *shard.arrays(self._limits))
+            arrays = (*self._packed, *shard.arrays(self._limits))
             if self._together:
                 first = self._kernel.advance_together(*arrays, *self._tree, until_us)
             else:

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.names import keys_of
+
 Int64 = NDArray[np.int64]
 Words = tuple[int, int, int, int]
 RoundKeys = tuple[int, ...]
@@ -47,7 +49,7 @@ class Stream(Enum):
 
 def name_key(name: str) -> int:
     """Return the signed 64-bit key of a name (a domain, an MX host)."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little", signed=True)
+    return int(keys_of([name])[0])
 
 
 def round_keys(seed: int, stream: Stream) -> RoundKeys:

@@ -130,13 +130,6 @@ def chosen(world: World, engine: str = "auto", runs: int = 1) -> str:
     return "compiled" if runs * expected_messages(world).sum() >= least else "reference"
 
 
-def load() -> None:
-    """Get the compiled engine ready in this process; from then on it takes runs of any size."""
-    from sim.delivery.compiled import compiled_kernel
-
-    compiled_kernel()
-
-
 @contextmanager
 def _rare_collections() -> Iterator[None]:
     """Let Python's cycle collector rest: looking through a run's many live objects would cost a fifth of it."""

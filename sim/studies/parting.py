@@ -12,7 +12,6 @@ from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.results.labels import GATEWAY_SETTINGS, Labels
 from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
-from sim.results.sinks import RecordSink
 from sim.studies.notices import Notices, notices_of
 from sim.studies.runs import Share
 from sim.terms import Bounce, Fate, Reason
@@ -186,9 +185,8 @@ def _rows_kept(world: World, seed: int, share: Share) -> tuple[Columns, Ints]:
 
 
 def _rows(world: World, seed: int, share: Share) -> tuple[Columns, Ints]:
-    sink = RecordSink(world.labels)
-    share.run(world, seed, sink)
-    return dict(zip(MESSAGE_COLUMNS, sink.message_rows().T.copy(), strict=True)), sink.connection_rows()
+    messages, connections = share.rows(world, seed)
+    return dict(zip(MESSAGE_COLUMNS, messages.T.copy(), strict=True)), connections
 
 
 def _settings(world: World, connections: Ints) -> Ints:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, TypeVar
 
-from sim.delivery.compiled import processors
-from sim.delivery.simulate import chosen, load, run_world
+from sim.delivery.compiled import compiled_kernel, processors
+from sim.delivery.simulate import chosen, run_world
 from sim.delivery.world import World, expected_messages
 from sim.errors import ScenarioError, complaint
 from sim.results.records import Rows
@@ -58,6 +58,12 @@ class Share:
             tell(min(1.0, (arrived + finished) / (2 * max(expected, arrived))))
 
         return run_world(world, seed, sink, progress, threads=self.threads)
+
+    def rows(self, world: World, seed: int) -> tuple[Rows, Rows]:
+        """Run a World and return its message rows and its connection rows."""
+        sink = RecordSink(world.labels, _counts_compiled(world))
+        self.run(world, seed, sink)
+        return sink.message_rows(), sink.connection_rows()
 
 
 def replication_seed(seed: int, replication: int) -> int:
@@ -125,20 +131,19 @@ def each(
     count, workers, progress : as for `run_all`.
     """
     workers = processors() if workers is None else workers
-    results: list[R] = []
     jobs = iter(jobs)
-    for first in jobs:
-        jobs = chain([first], jobs)
-        here = workers == 1 or count == 1
-        if chosen(world_of(first), runs=count) == "compiled":
-            load()
-            here = True
-        found = _here(work, jobs, count, workers, progress) if here else _in_processes(work, jobs, min(workers, count))
-        for result in found:
-            results.append(result)
-            if progress is not None:
-                progress(len(results), count)
-        break
+    first = list(islice(jobs, 1))
+    jobs = chain(first, jobs)
+    compiled = bool(first) and chosen(world_of(first[0]), runs=count) == "compiled"
+    if compiled:
+        compiled_kernel()  # from now on it takes runs of any size here
+    here = compiled or workers == 1 or count == 1
+    found = _here(work, jobs, count, workers, progress) if here else _in_processes(work, jobs, min(workers, count))
+    results: list[R] = []
+    for result in found:
+        results.append(result)
+        if progress is not None:
+            progress(len(results), count)
     return results
 
 
@@ -204,19 +209,22 @@ def _let_terminate() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
 
 
+def _counts_compiled(world: World) -> bool:
+    """Tell whether rows are counted in compiled loops: where the engine is compiled as well."""
+    return chosen(world) == "compiled"
+
+
 def _world(job: Job) -> World:
     return job[0]
 
 
 def _totals(job: Job, share: Share) -> dict[str, Any]:
     world, seed = job
-    sink = CountSink(world.labels, compiled=chosen(world) == "compiled")
+    sink = CountSink(world.labels, _counts_compiled(world))
     facts = share.run(world, seed, sink)
     return Result(world.labels, sink).totals() | facts | {"delay_counts": sink.delays.counts()}
 
 
 def _records(job: Job, share: Share) -> tuple[Rows, Rows]:
     world, seed = job
-    sink = RecordSink(world.labels)
-    share.run(world, seed, sink)
-    return sink.message_rows(), sink.connection_rows()
+    return share.rows(world, seed)

@@ -20,11 +20,9 @@ def push(nodes: Records, root: int, node: int, time_us: int, order: int) -> int:
 
 
 def meld(nodes: Records, a: int, b: int) -> int:
-    """Make one heap of two and return its root."""
+    """Make one heap of two, the first of which may be empty, and return its root."""
     if a == NONE:
         return b
-    if b == NONE:
-        return a
     first, second = nodes[a], nodes[b]
     if second.time_us < first.time_us or (second.time_us == first.time_us and second.order < first.order):
         first.sibling = second.child

@@ -79,7 +79,7 @@ def pack(world: World) -> tuple[Int64, Records, Records]:
     Returns
     -------
     w : all columns but those of one row a destination, one after another.
-    at : record of the place in ``w`` at which a column begins. ``table_cells``, ... are widths of tables.
+    at : record of the place in ``w`` at which a column begins. ``gap_cells``, ... are lengths.
     known : record of the single values of `sim.delivery.world.Rules`.
     """
     parts: dict[str, Int64] = {}
