@@ -107,7 +107,7 @@ class _Run:
         self._limits = limits_of(world)
         queues = queues_of(world)
         load = expected_messages(world)
-        self._openings = max(_OPENINGS, _OPENINGS_EACH * len(queues))
+        self._openings = _OPENINGS if together else max(_OPENINGS, _OPENINGS_EACH * len(queues))
         self._window_us = _first_window_us(world, load.sum(), self._openings)
         cuts = [0, len(queues)] if together else _cuts(load, 4 * threads)
         self._shards = [_Shard(queues[a:b], a, self._ceiling if together else FAR_US) for a, b in pairwise(cuts)]

@@ -48,14 +48,18 @@ class Share:
 
     def run(self, world: World, seed: int, sink: Sink) -> dict[str, Any]:
         """Run a World into a sink and return what the run says of itself (`sim.delivery.simulate.run_world`)."""
-        expected = float(expected_messages(world).sum())
-        if self.tell is None or expected < _LONG:
+        load = expected_messages(world)
+        if self.tell is None or load.sum() < _LONG:
             return run_world(world, seed, sink, threads=self.threads)
-        tell = self.tell
+        tell, window_us = self.tell, int(world.tables.knots_us[-1])
+        lifetime_us = max(1, int(world.destinations.lifetime_us.max(where=load > 0, initial=0)))
+        expected = float(load.sum())
 
-        def progress(_: int, arrived: int, finished: int) -> None:
-            # Half for mail that came, half for mail that has its fate: the strict settings keep much of it for days.
-            tell(min(1.0, (arrived + finished) / (2 * max(expected, arrived))))
+        def progress(now_us: int, arrived: int, finished: int) -> None:
+            # Half for mail that came, half for mail that has its fate or, waiting for days, comes nearer to it.
+            age_us = now_us - min(now_us, window_us) / 2
+            partly = (arrived - finished) * min(1.0, age_us / lifetime_us)
+            tell(min(1.0, (arrived + finished + partly) / (2 * max(expected, arrived))))
 
         return run_world(world, seed, sink, progress, threads=self.threads)
 
