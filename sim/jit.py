@@ -108,26 +108,49 @@ def register_upper_product(function: Callable[..., Any], multiplier: int) -> Non
 
     Parameters
     ----------
-    function : takes a uint64 and returns the upper half of its product with ``multiplier``, the same by other means.
+    function : takes a uint64 ``value`` and returns the same by other means.
     """
     from llvmlite import ir
     from numba.core import types
 
+    def generate(builder: Any, value: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(value, wide), ir.Constant(wide, multiplier))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    _replace(function, types.uint64, generate)
+
+
+def bit_length(value: int) -> int:
+    """Return the number of bits of 0 <= value < 2**63."""
+    return int(value).bit_length()
+
+
+@cache
+def register_bit_length() -> None:
+    """Let compiled functions call `bit_length`, which is then the processor's own count of leading zeros."""
+    from llvmlite import ir
+    from numba.core import types
+
+    def generate(builder: Any, value: Any) -> Any:
+        zeros = builder.ctlz(value, ir.Constant(ir.IntType(1), 0))
+        return builder.sub(ir.Constant(ir.IntType(64), 64), zeros)
+
+    _replace(bit_length, types.int64, generate)
+
+
+def _replace(function: Callable[..., Any], kind: Any, generate: Callable[[Any, Any], Any]) -> None:
+    """Let compiled functions run, for a function of one ``value`` of a kind, what ``generate`` builds."""
     extending: Any = import_module("numba.extending")
 
     @extending.intrinsic  # type: ignore[untyped-decorator]
-    def upper(_: Any, __: Any) -> Any:
-        def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-            wide = ir.IntType(128)
-            product = builder.mul(builder.zext(arguments[0], wide), ir.Constant(wide, multiplier))
-            return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
-
-        return types.uint64(types.uint64), generate
+    def built(_: Any, __: Any) -> Any:
+        return kind(kind), lambda _, builder, __, arguments: generate(builder, arguments[0])
 
     @extending.overload(function, jit_options=_OPTIONS | {"forceinline": True})  # type: ignore[untyped-decorator]
-    def choose(first: Any) -> Any:  # noqa: ARG001 (numba wants the names that the function has)
-        def implementation(first: Any) -> Any:
-            return upper(first)
+    def choose(value: Any) -> Any:  # noqa: ARG001 (numba wants the names that the function has)
+        def implementation(value: Any) -> Any:
+            return built(value)
 
         return implementation
 

@@ -28,7 +28,7 @@ from sim.delivery.kernel.packed import (
     FAR_US,
     MESSAGE,
     NODE,
-    NONE,
+    NOWHERE,
     SHARD,
     Int64,
     Records,
@@ -60,6 +60,7 @@ def compiled_kernel() -> SimpleNamespace:
     """Compile the kernel, or take what was compiled before."""
     for module in (rules, draws, heaps, mail, opening, queue, loop, together):
         jit.register(*(f for f in _functions(module) if f is not draws.upper_product))
+    jit.register_bit_length()
     jit.register_upper_product(draws.upper_product, draws.MULTIPLIER)
     entries = (loop.begin, loop.advance, loop.end, together.plant, together.advance_together)
     return SimpleNamespace(**{f.__name__: jit.compiled(f) for f in entries})
@@ -232,8 +233,8 @@ class _Shard:
         self.state = records(SHARD, 1)
         self.state.first_destination = first
         self.state.ceiling = ceiling
-        self.state.message_head = self.state.connection_head = NONE
-        self.state.line_first = self.state.touched_first = NONE
+        self.state.message_head = self.state.connection_head = NOWHERE
+        self.state.line_first = self.state.touched_first = NOWHERE
         self.messages, self.message_nodes = records(MESSAGE, 0), records(NODE, 0)
         self.connections, self.connection_nodes = records(CONNECTION, 0), records(NODE, 0)
         self.out = np.empty((_ROWS, len(MESSAGE_COLUMNS)), dtype=np.int64)

@@ -99,12 +99,12 @@ def words_of_many(keys: RoundKeys, who: Int64, nth: Int64) -> tuple[Int64, Int64
     )
 
 
-def upper_product(first: Any) -> Any:
+def upper_product(value: Any) -> Any:
     """Return the upper half of the product of uint64 (one or many) with the multiplier, from four products of 32 bits.
 
     Hacker's Delight, section 8-2.
     """
-    low, high = first & _WORD_64, first >> _HALF_64
+    low, high = value & _WORD_64, value >> _HALF_64
     cross = high * _LOW_MULTIPLIER + (low * _LOW_MULTIPLIER >> _HALF_64)
     middle = low * _HIGH_MULTIPLIER + (cross & _WORD_64)
     return high * _HIGH_MULTIPLIER + (cross >> _HALF_64) + (middle >> _HALF_64)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 
+from sim.jit import bit_length
 from sim.terms import Demand, Reason, Stage
 
 
@@ -66,22 +67,6 @@ def scaled(value: int, factor: int, bits: int) -> int:
 def share_of(value: int, word: int) -> int:
     """Return ``value`` times the fraction a 32-bit word stands for (value < 2**46)."""
     return ((value >> 16) * word >> 16) + ((value & 0xFFFF) * word >> 32)
-
-
-def bit_length(value: int) -> int:
-    """Return the number of bits of 0 <= value < 2**32."""
-    n = 0
-    if value >= 1 << 16:
-        n, value = 16, value >> 16
-    if value >= 1 << 8:
-        n, value = n + 8, value >> 8
-    if value >= 1 << 4:
-        n, value = n + 4, value >> 4
-    if value >= 1 << 2:
-        n, value = n + 2, value >> 2
-    if value >= 1 << 1:
-        n, value = n + 1, value >> 1
-    return n + value
 
 
 def quantile(table: Sequence[int], word: int) -> int:

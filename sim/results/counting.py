@@ -68,13 +68,7 @@ _AT_HELD_LOW, _AT_HELD_HIGH = FIRST["held_low"], FIRST["held_high"]
 
 def octave_of(value_us: int) -> int:
     """Return the octave of a duration, 0 or more, in a histogram: the bits it has beyond those of a sub-bin."""
-    left = value_us >> SUB_BITS
-    octave = 0
-    for step in (32, 16, 8, 4, 2, 1):
-        if left >> step:
-            left >>= step
-            octave += step
-    return octave + left
+    return jit.bit_length(value_us >> SUB_BITS)
 
 
 def scan_messages(
@@ -242,6 +236,7 @@ def compiled_loops() -> Loops:
     ImportError
         Where there is no numba.
     """
+    jit.register_bit_length()
     jit.register(octave_of)
     return Loops(
         jit.compiled(scan_messages),

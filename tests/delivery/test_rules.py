@@ -60,13 +60,6 @@ def test_a_share_is_at_most_one_below_the_exact_product(value: int, word: int) -
     assert value == 0 or rules.share_of(value, word) < value
 
 
-@given(word32)
-@example(0)
-@example(WHOLE - 1)
-def test_bit_length_is_pythons(value: int) -> None:
-    assert rules.bit_length(value) == value.bit_length()
-
-
 @given(st.lists(word32, max_size=8), word32, st.data())
 def test_first_above_is_the_first_or_the_end(thresholds: list[int], word: int, data: st.DataObject) -> None:
     stop = data.draw(st.integers(0, len(thresholds)))

@@ -16,9 +16,11 @@ from sim import jit
 from sim.delivery import draws, level
 from sim.delivery.draws import Stream, round_keys
 from sim.delivery.kernel import heaps
-from sim.delivery.kernel.packed import FAR_US, NODE, NONE, QUEUE, keys_of, records
+from sim.delivery.kernel.packed import FAR_US, NODE, NOWHERE, QUEUE, keys_of, records
 from sim.delivery.kernel.together import _settle, plant
 from sim.delivery.level import OpenConnections
+from sim.results import counting
+from sim.results.histogram import SUB_BITS
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 COMPILED = pytest.param(True, marks=pytest.mark.skipif(not jit.available(), reason="needs numba"), id="compiled")
@@ -49,7 +51,7 @@ def test_pairing_heaps_give_what_heapq_gives(compiled: bool, steps: list[Any]) -
     """Three heaps share their nodes, which are used again; a step pushes (time, order) to a heap, or pops one."""
     push, pop = (function(heaps, name, compiled=compiled) for name in ("push", "pop"))
     nodes = records(NODE, len(steps) + 1)
-    roots, plain = [NONE] * 3, [[] for _ in range(3)]  # type: tuple[list[int], list[list[tuple[int, int, int]]]]
+    roots, plain = [NOWHERE] * 3, [[] for _ in range(3)]  # type: tuple[list[int], list[list[tuple[int, int, int]]]]
     free = list(range(len(steps)))
     for step in steps:
         if isinstance(step, tuple):
@@ -65,7 +67,16 @@ def test_pairing_heaps_give_what_heapq_gives(compiled: bool, steps: list[Any]) -
             assert (top.time_us, top.order, roots[step]) == (time_us, order, node)
             roots[step] = pop(nodes, roots[step])
             free.append(node)
-        assert [root == NONE for root in roots] == [not heap for heap in plain]
+        assert [root == NOWHERE for root in roots] == [not heap for heap in plain]
+
+
+# --- numbers
+
+
+@MODES
+@given(st.integers(0, (1 << 63) - 1) | st.integers(0, 1 << 10))
+def test_an_octave_is_the_bits_beyond_those_of_a_sub_bin(compiled: bool, value_us: int) -> None:
+    assert function(counting, "octave_of", compiled=compiled)(value_us) == (value_us >> SUB_BITS).bit_length()
 
 
 # --- draws
@@ -130,7 +141,7 @@ def test_the_earliest_destination_wins_and_of_equal_ones_the_first(
     queues = records(QUEUE, len(times))
     for name in ("phase_us", "window_us", "expiry_us", "timer_us"):
         queues[name] = FAR_US
-    queues["events"] = queues["timers"] = NONE
+    queues["events"] = queues["timers"] = NOWHERE
     queues["arrival_us"] = times
     leaves = 1 << max(1, (len(times) - 1).bit_length())
     due_us, tree = np.empty(leaves, dtype=np.int64), np.empty(2 * leaves, dtype=np.int64)

@@ -17,7 +17,7 @@ from sim.delivery.kernel.mail import (
     take_message,
 )
 from sim.delivery.kernel.opening import RANK_BITS, VERDICT_RANK, go_on_opening
-from sim.delivery.kernel.packed import ALIVE, FAR_US, NONE, Numbers, Records
+from sim.delivery.kernel.packed import ALIVE, FAR_US, NOWHERE, Numbers, Records
 from sim.delivery.kernel.queue import (
     become_ready,
     close,
@@ -81,9 +81,9 @@ def advance(
 def next_us(q: Records, mn: Records, cn: Records) -> int:
     """Return when the destination's next event is."""
     due = min(min(q.arrival_us, q.phase_us), min(q.window_us, min(q.expiry_us, q.timer_us)))
-    if q.events != NONE:
+    if q.events != NOWHERE:
         due = min(due, cn[q.events].time_us)
-    if q.timers != NONE:
+    if q.timers != NOWHERE:
         due = min(due, mn[q.timers].time_us)
     return due
 
@@ -114,13 +114,13 @@ def handle(
         change(w, at, shard, q, limits, cs, out_c, closes)
     elif q.window_us == now:
         window_due(q, limits)
-    elif q.events != NONE and cn[q.events].time_us == now:
+    elif q.events != NOWHERE and cn[q.events].time_us == now:
         connection_event(w, at, known, keys, shard, q, limits, ms, mn, cs, cn, out, out_c, closes)
     elif q.expiry_us == now:
         expiry_due(known, shard, q, ms, mn, cs, out)
     elif q.timer_us == now:
         timer_due(known, shard, q, ms, mn, out)
-    elif q.timers != NONE and mn[q.timers].time_us == now:
+    elif q.timers != NOWHERE and mn[q.timers].time_us == now:
         retry_due(w, at, known, shard, q, ms, mn, out)
     else:
         if not known.retry_by_message and known.new_mail_probes and q.timer_us != FAR_US:
@@ -173,7 +173,7 @@ def change(
     q.phase += 1
     q.phase_us = w[at.begins_us + q.phase + 1] if q.phase + 1 < at.phases else FAR_US
     if w[setting] != w[setting + at.destinations]:
-        while q.idle_last != NONE:
+        while q.idle_last != NOWHERE:
             c = q.idle_last
             unlink_idle(q, cs, c)
             close(shard, q, limits, cs, out_c, closes, c)
@@ -188,10 +188,10 @@ def dispatch(
 ) -> None:  # fmt: skip
     """Give waiting mail to idle connections, open new ones, set the timers."""
     q.touched = 0
-    while q.idle_last != NONE and q.waiting:
+    while q.idle_last != NOWHERE and q.waiting:
         i = oldest(shard, q, ms, mn)
         c = idle_for(q, limits, cs, ms[i].recipients)
-        if c == NONE:
+        if c == NOWHERE:
             break
         unlink_idle(q, cs, c)
         start(w, at, known, keys, q, limits, ms, cs, cn, i, c)
@@ -201,15 +201,15 @@ def dispatch(
         else:
             serve_waiting(w, at, known, keys, shard, q, limits, ms, mn, cs, cn, out, opens)
     c = q.idle_last
-    while c != NONE and cs[c].idle_since_us == q.now_us:
+    while c != NOWHERE and cs[c].idle_since_us == q.now_us:
         watch_idle(q, cn, known, cs[c], c)
         c = cs[c].before
 
 
 def idle_for(q: Records, limits: Records, cs: Records, recipients: int) -> int:
-    """Return the connection that fell idle last and whose window admits so many recipients, or NONE."""
+    """Return the connection that fell idle last and whose window admits so many recipients, or NOWHERE."""
     now, c = q.now_us, q.idle_last
-    while c != NONE:
+    while c != NOWHERE:
         limit = limits[cs[c].slot]
         if not limit.recipients or window_admits(
             now, limit.begins_us, limit.used, limit.window_us, limit.recipients, recipients
@@ -217,7 +217,7 @@ def idle_for(q: Records, limits: Records, cs: Records, recipients: int) -> int:
             return c
         wake_at_window(q, limit)
         c = cs[c].before
-    return NONE
+    return NOWHERE
 
 
 def serve_waiting(

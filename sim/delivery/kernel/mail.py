@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from sim.delivery.draws import NTH_BITS, compiled_words
 from sim.delivery.kernel.heaps import pop, push
-from sim.delivery.kernel.packed import ALIVE, FAR_US, FREE, GONE, NONE, OLDEST, TIMER, UNCOVERED, Numbers, Records
+from sim.delivery.kernel.packed import (
+    ALIVE,
+    FAR_US,
+    FREE,
+    GONE,
+    NONE,
+    NOWHERE,
+    OLDEST,
+    TIMER,
+    UNCOVERED,
+    Numbers,
+    Records,
+)
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED, TRANSIENT
 from sim.delivery.rules import UNIT_BITS, clock_us, due_us, first_above, next_try_us, quantile, scaled
 from sim.terms import Bounce, Fate
@@ -65,7 +77,8 @@ def take_message(w: Numbers, at: Records, keys: Numbers, shard: Records, q: Reco
     m.refusal = refusal_of(q, refusal)
     m.new_pair = 1 if pair < q.new_pair else 0
     m.waiting = m.openings = m.verdicts = m.retries = m.deferral_events = m.deferred = 0
-    m.opening = m.route = NONE
+    m.opening = NOWHERE
+    m.route = NONE
     m.attempt_us = m.first_verdict_us = m.ready_us = NONE
     m.reason = m.reply = m.exposed = m.tls_failed = m.in_oldest = m.in_uncovered = 0
     m.failures_before = m.downs_before = 0
@@ -102,7 +115,7 @@ def wait(known: Records, q: Records, ms: Records, mn: Records, i: int) -> None:
     if not m.in_oldest:
         m.in_oldest = 1
         q.oldest = push(mn, q.oldest, 3 * i + OLDEST, 0, m.ordinal)
-    if m.opening == NONE:
+    if m.opening == NOWHERE:
         uncover(q, ms, mn, i)
     else:
         q.covered_recipients += m.recipients
@@ -121,7 +134,7 @@ def leave(known: Records, q: Records, m: Records) -> None:
     """Take a message out of the waiting mail and settle what failed passes did to it."""
     m.waiting = 0
     q.waiting -= 1
-    if m.opening != NONE:
+    if m.opening != NOWHERE:
         q.covered_recipients -= m.recipients
     if not known.retry_by_message:
         if q.failed_passes > m.failures_before:
@@ -132,8 +145,8 @@ def leave(known: Records, q: Records, m: Records) -> None:
 
 
 def oldest(shard: Records, q: Records, ms: Records, mn: Records) -> int:
-    """Return the oldest waiting message, or NONE."""
-    while q.oldest != NONE:
+    """Return the oldest waiting message, or NOWHERE."""
+    while q.oldest != NOWHERE:
         i = q.oldest // 3
         m = ms[i]
         if m.waiting:
@@ -141,20 +154,20 @@ def oldest(shard: Records, q: Records, ms: Records, mn: Records) -> int:
         m.in_oldest = 0
         q.oldest = pop(mn, q.oldest)
         release(shard, ms, i)
-    return NONE
+    return NOWHERE
 
 
 def oldest_uncovered(shard: Records, q: Records, ms: Records, mn: Records) -> int:
-    """Return the oldest waiting message that no connection is being opened for, or NONE."""
-    while q.uncovered != NONE:
+    """Return the oldest waiting message that no connection is being opened for, or NOWHERE."""
+    while q.uncovered != NOWHERE:
         i = q.uncovered // 3
         m = ms[i]
-        if m.waiting and m.opening == NONE:
+        if m.waiting and m.opening == NOWHERE:
             return i
         m.in_uncovered = 0
         q.uncovered = pop(mn, q.uncovered)
         release(shard, ms, i)
-    return NONE
+    return NOWHERE
 
 
 # --- mail that leaves
@@ -190,7 +203,7 @@ def finish(shard: Records, q: Records, ms: Records, out: Numbers, i: int, fate: 
 def release(shard: Records, ms: Records, i: int) -> None:
     """Free the place of a message that is gone once nothing refers to it."""
     m = ms[i]
-    if m.state == GONE and m.opening == NONE and not m.in_oldest and not m.in_uncovered:
+    if m.state == GONE and m.opening == NOWHERE and not m.in_oldest and not m.in_uncovered:
         m.state = FREE
         m.opening = shard.message_head
         shard.message_head = i
@@ -239,7 +252,7 @@ def expire_waiting(
     """Bounce lapsed mail; that for which a connection is being opened only when ``covered``."""
     while True:
         i = oldest(shard, q, ms, mn) if covered else oldest_uncovered(shard, q, ms, mn)
-        if i == NONE or not has_lapsed(q, ms[i]):
+        if i == NOWHERE or not has_lapsed(q, ms[i]):
             return
         leave(known, q, ms[i])
         finish(shard, q, ms, out, i, _BOUNCED, _EXPIRED_TIME, q.now_us)

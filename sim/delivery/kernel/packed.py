@@ -19,15 +19,17 @@ Int64 = NDArray[np.int64]
 Numbers = Any  #: an array of integers, which rules take as the sequence of int that it is
 Records = Any  #: a structured array or one of its rows, whose fields NumPy's annotations do not know
 NONE = -1
+#: No place: the fields of a record that are places cannot be negative.
+NOWHERE = (1 << 32) - 1
 #: Later than any run: a time that is not set, where the earliest of several counts.
 FAR_US = 1 << 61
 
-_WHOLE, _SMALL = np.int64, np.int32
+_WHOLE, _SMALL, _PLACE = np.int64, np.int32, np.uint32
 
 
-def _record(whole: str, small: str = "") -> np.dtype[Any]:
-    columns = [(name, _WHOLE) for name in whole.split()] + [(name, _SMALL) for name in small.split()]
-    return np.dtype(columns, align=True)
+def _record(whole: str, small: str = "", places: str = "") -> np.dtype[Any]:
+    kinds = ((whole, _WHOLE), (small, _SMALL), (places, _PLACE))
+    return np.dtype([(name, kind) for names, kind in kinds for name in names.split()], align=True)
 
 
 #: One destination: what the World says of it, then its queue. Times that are not set are `FAR_US`.
@@ -37,26 +39,28 @@ QUEUE = _record(
     " now_us arrival_us arrival_ticks ordinal phase_us window_us expiry_us timer_us dead_until_us"
     " waiting mail covered_recipients connections failures failed_passes downs",
     "index profile wait_start wait_stop route_start route_stop slot_start slot_stop stepwise"
-    " phase trace_row trace_stop oldest uncovered timers events idle_last live openings established touched"
-    " down held probe last_reason dead_reason held_back in_line line_next touched_next",
+    " phase trace_row trace_stop live openings established touched"
+    " down held last_reason dead_reason held_back in_line",
+    "oldest uncovered timers events idle_last probe line_next touched_next",
 )
 #: One set of limits: connections in use, and the window of recipients.
 LIMIT = _record("connections recipients window_us in_use begins_us used wakes_us")
 #: One message. ``state`` is `FREE`, `ALIVE`, or `GONE` while something still refers to it; then it is free.
 MESSAGE = _record(
     "ordinal arrival_us size_bytes attempt_us first_verdict_us ready_us failures_before downs_before",
-    "state destination recipients refusal new_pair waiting opening openings reason reply exposed route verdicts"
+    "state destination recipients refusal new_pair waiting openings reason reply exposed route verdicts"
     " retries deferral_events deferred tls_failed in_oldest in_uncovered",
+    "opening",
 )
 FREE, ALIVE, GONE = range(3)
 #: One connection. ``state`` is `GONE` while only its idle time-out, which does nothing any more, is still to come.
 CONNECTION = _record(
     "ordinal opener_ordinal dns_word turn_word opened_us established_us idle_since_us ends_us",
-    "state destination opener opening position route slot phase aged idle_timer carried outcome reason seen asked"
-    " stage message before after",
+    "state destination opening position route phase aged idle_timer carried outcome reason seen asked stage",
+    "opener slot message before after",
 )
 #: A place in a pairing heap: the least (time_us, order) is on top.
-NODE = _record("time_us order", "child sibling")
+NODE = _record("time_us order", "", "child sibling")
 #: The nodes of message i are 3 i + OLDEST, ...; those of connection c are 2 c + STEP, ...
 OLDEST, UNCOVERED, TIMER = range(3)
 STEP, IDLE = range(2)
@@ -64,7 +68,8 @@ STEP, IDLE = range(2)
 SHARD = _record(
     "open ceiling held_back arrived finished now_us last_us next_us message_rows connection_rows opens closes"
     " free_messages free_connections",
-    "first_destination message_head connection_head line_first line_last touched_first touched_last dispatching",
+    "first_destination dispatching",
+    "message_head connection_head line_first line_last touched_first touched_last",
 )
 
 _BY_DESTINATION = (
@@ -133,8 +138,9 @@ def queues_of(world: World) -> Records:
         queues[name] = FAR_US
     if len(world.phases.begins_us) > 1:
         queues["phase_us"] = world.phases.begins_us[1]
-    for name in ("dead_until_us", "oldest", "uncovered", "timers", "events", "idle_last", "probe", "line_next"):
-        queues[name] = NONE
+    queues["dead_until_us"] = NONE
+    for name in ("oldest", "uncovered", "timers", "events", "idle_last", "probe", "line_next"):
+        queues[name] = NOWHERE
     return queues
 
 

@@ -20,7 +20,7 @@ from sim.delivery.kernel.mail import (
     wait,
 )
 from sim.delivery.kernel.opening import IDLE_RANK, VERDICT_RANK, accepted_us, begin_opening, begin_pass, route_at
-from sim.delivery.kernel.packed import ALIVE, FAR_US, FREE, GONE, IDLE, NONE, STEP, Numbers, Records
+from sim.delivery.kernel.packed import ALIVE, FAR_US, FREE, GONE, IDLE, NONE, NOWHERE, STEP, Numbers, Records
 from sim.delivery.mail import ACCEPTED, LATE_REFUSED, PERSISTENT, REFUSED
 from sim.delivery.rules import (
     due_us,
@@ -76,11 +76,11 @@ def accepted(known: Records, q: Records, ms: Records, mn: Records) -> None:
         q.held = 0
         if q.down:
             q.down = 0
-            q.probe = NONE
+            q.probe = NOWHERE
             q.timer_us = FAR_US
             q.failures = 0
         if known.success_releases_all:
-            while q.timers != NONE:
+            while q.timers != NOWHERE:
                 i = q.timers // 3
                 q.timers = pop(mn, q.timers)
                 wait(known, q, ms, mn, i)
@@ -98,7 +98,7 @@ def open_more(
     """Open a connection for each waiting message that has none, as far as limits allow."""
     while may_open(known, q):
         i = oldest_uncovered(shard, q, ms, mn)
-        if i == NONE or not any_free(q, limits):
+        if i == NOWHERE or not any_free(q, limits):
             return
         if shard.open >= shard.ceiling:
             shard.held_back = q.held_back = 1
@@ -131,7 +131,7 @@ def may_open(known: Records, q: Records) -> bool:
     """Tell whether another connection may open, as far as the destination and openings in progress go."""
     if not known.retry_by_message:
         if q.down:
-            return q.timer_us == FAR_US and q.probe == NONE
+            return q.timer_us == FAR_US and q.probe == NOWHERE
         if q.held:
             return False
     return q.waiting > q.openings * known.messages_per_opening
@@ -193,7 +193,7 @@ def take_connection(known: Records, shard: Records, q: Records, ms: Records, cs:
         m.arrival_us, m.ready_us, m.tls_failed, known.aged_after_us, known.aged_after_tls_failure
     )  # fmt: skip
     connection.idle_timer = connection.carried = connection.outcome = connection.reason = connection.seen = 0
-    connection.message = connection.before = connection.after = NONE
+    connection.message = connection.before = connection.after = NOWHERE
     m.openings += 1
     m.opening = c
     q.covered_recipients += m.recipients
@@ -278,7 +278,7 @@ def opening_ended(shard: Records, q: Records, ms: Records, mn: Records, connecti
     i = connection.opener
     m = ms[i]
     if m.opening == c:
-        m.opening = NONE
+        m.opening = NOWHERE
         if m.waiting:
             q.covered_recipients -= m.recipients
             uncover(q, ms, mn, i)
@@ -290,8 +290,8 @@ def fall_idle(q: Records, cs: Records, cn: Records, known: Records, c: int) -> N
     connection = cs[c]
     connection.idle_since_us = q.now_us
     connection.before = q.idle_last
-    connection.after = NONE
-    if q.idle_last != NONE:
+    connection.after = NOWHERE
+    if q.idle_last != NOWHERE:
         cs[q.idle_last].after = c
     q.idle_last = c
     if q.waiting:
@@ -303,9 +303,9 @@ def fall_idle(q: Records, cs: Records, cn: Records, known: Records, c: int) -> N
 def unlink_idle(q: Records, cs: Records, c: int) -> None:
     """Take a connection out of the list of those that are idle."""
     before, after = cs[c].before, cs[c].after
-    if before != NONE:
+    if before != NOWHERE:
         cs[before].after = after
-    if after != NONE:
+    if after != NOWHERE:
         cs[after].before = before
     else:
         q.idle_last = before
@@ -340,7 +340,7 @@ def close(shard: Records, q: Records, limits: Records, cs: Records, out: Numbers
     """Close an established connection; what was held back may open now."""
     q.held = 0
     if q.probe == c:
-        q.probe = NONE
+        q.probe = NOWHERE
     q.established -= 1
     record(shard, q, limits, cs, out, closes, c, q.now_us)
     if q.waiting:
@@ -393,11 +393,11 @@ def fail(
     opener = ms[i]
     if connection.outcome == _BOUNCE_ALL:
         if q.probe == c:
-            q.probe = NONE
+            q.probe = NOWHERE
         opening_ended(shard, q, ms, mn, connection, c)
         while True:
             i = oldest(shard, q, ms, mn)
-            if i == NONE:
+            if i == NOWHERE:
                 break
             bounce(known, shard, q, ms, out, i, connection.reason, _BOUNCE_DNS)
         record(shard, q, limits, cs, out_c, closes, c, q.now_us)
@@ -432,7 +432,7 @@ def _hold_or_go_down(
     q.last_reason = connection.reason
     if q.down:
         if q.probe == c:
-            q.probe = NONE
+            q.probe = NOWHERE
             _start_timer(w, at, q, connection.opened_us)
     elif q.established:
         q.held = 1
@@ -441,7 +441,7 @@ def _hold_or_go_down(
         q.downs += 1
         _start_timer(w, at, q, connection.opened_us)
     record(shard, q, limits, cs, out_c, closes, c, q.now_us)
-    if q.idle_last != NONE or not is_silent(q, cs):
+    if q.idle_last != NOWHERE or not is_silent(q, cs):
         q.touched = 1
 
 
@@ -453,7 +453,7 @@ def _start_timer(w: Numbers, at: Records, q: Records, started_us: int) -> None:
 
 def is_silent(q: Records, cs: Records) -> bool:
     """Tell whether mail waits for the destination itself: for its timer, or for what its probe will find."""
-    opening = q.probe != NONE and cs[q.probe].established_us == NONE
+    opening = q.probe != NOWHERE and cs[q.probe].established_us == NONE
     return q.down != 0 and (opening or q.timer_us != FAR_US)
 
 
@@ -474,7 +474,7 @@ def _put_off_opener(
         q.dead_reason = reason
         while q.now_us < q.dead_until_us:
             i = oldest(shard, q, ms, mn)
-            if i == NONE:
+            if i == NOWHERE:
                 break
             leave(known, q, ms[i])
             ms[i].reason = reason
@@ -501,7 +501,7 @@ def watch_expiry(known: Records, shard: Records, q: Records, ms: Records, mn: Re
         return
     else:
         i = oldest_uncovered(shard, q, ms, mn)
-    if i != NONE:
+    if i != NOWHERE:
         q.expiry_us = min(q.expiry_us, max(q.now_us, ms[i].arrival_us + q.lifetime_us))
 
 

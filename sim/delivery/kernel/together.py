@@ -8,7 +8,7 @@ volume 3, section 5.4.1).
 from __future__ import annotations
 
 from sim.delivery.kernel.loop import dispatch, handle, lacks_room, next_us
-from sim.delivery.kernel.packed import FAR_US, NONE, Numbers, Records
+from sim.delivery.kernel.packed import FAR_US, NOWHERE, Numbers, Records
 
 
 def plant(queues: Records, mn: Records, cn: Records, due_us: Numbers, tree: Numbers) -> None:
@@ -37,13 +37,13 @@ def advance_together(
             d = _handle_instant(
                 w, at, known, keys, shard, queues, limits, ms, mn, cs, cn, out, out_c, opens, closes, due_us, tree
             )  # fmt: skip
-            if d != NONE:
+            if d != NOWHERE:
                 return d
             shard.dispatching = 1
         d = _dispatch_instant(
             w, at, known, keys, shard, queues, limits, ms, mn, cs, cn, out, out_c, opens, closes, due_us, tree
         )  # fmt: skip
-        if d != NONE:
+        if d != NOWHERE:
             return d
         shard.dispatching = 0
 
@@ -65,7 +65,7 @@ def _handle_instant(
         if q.touched:
             _append_touched(shard, queues, d)
         _settle(q, mn, cn, due_us, tree, d)
-    return NONE
+    return NOWHERE
 
 
 def _dispatch_instant(
@@ -75,10 +75,10 @@ def _dispatch_instant(
 ) -> int:  # fmt: skip
     """Dispatch those in line while a connection is free, then those that were touched; return one that lacks room."""
     while True:
-        in_line = shard.line_first != NONE and shard.open < shard.ceiling
+        in_line = shard.line_first != NOWHERE and shard.open < shard.ceiling
         d = shard.line_first if in_line else shard.touched_first
-        if d == NONE:
-            return NONE
+        if d == NOWHERE:
+            return NOWHERE
         q = queues[d]
         if lacks_room(shard, q, out, out_c, opens, closes):
             return d
@@ -95,8 +95,8 @@ def _dispatch_instant(
 
 
 def _append_touched(shard: Records, queues: Records, d: int) -> None:
-    queues[d].touched_next = NONE
-    if shard.touched_first == NONE:
+    queues[d].touched_next = NOWHERE
+    if shard.touched_first == NOWHERE:
         shard.touched_first = d
     else:
         queues[shard.touched_last].touched_next = d
@@ -108,8 +108,8 @@ def _stand_in_line(shard: Records, queues: Records, d: int) -> None:
     q = queues[d]
     if q.held_back and not q.in_line:
         q.in_line = 1
-        q.line_next = NONE
-        if shard.line_first == NONE:
+        q.line_next = NOWHERE
+        if shard.line_first == NOWHERE:
             shard.line_first = d
         else:
             queues[shard.line_last].line_next = d
