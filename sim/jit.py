@@ -67,7 +67,10 @@ def cache_folder() -> Path:
     for parent in _places():
         folder = parent / name
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if parent == _temporary() and not _is_ours(parent):
+                continue
+            folder.mkdir(exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 return folder
         except OSError:
@@ -172,4 +175,14 @@ def _places() -> list[Path]:
     cached = os.environ.get("XDG_CACHE_HOME")
     places = [Path(own)] if own else []
     places.append(Path(cached) if cached else Path("~").expanduser() / ".cache")
-    return [*places, Path(tempfile.gettempdir()) / f"tlssim-{getattr(os, 'getuid', lambda: 'user')()}"]
+    return [*places, _temporary()]
+
+
+def _temporary() -> Path:
+    return Path(tempfile.gettempdir()) / f"tlssim-{getattr(os, 'getuid', lambda: 'user')()}"
+
+
+def _is_ours(folder: Path) -> bool:
+    """Tell whether nobody else can put code there, under a name that everybody knows, for us to run."""
+    found = folder.lstat()
+    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)

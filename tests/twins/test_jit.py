@@ -72,6 +72,18 @@ def test_a_home_that_cannot_be_written_leaves_the_folder_for_temporary_files(hom
     assert folder_now() == found
 
 
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX's")
+def test_code_that_others_may_have_put_there_is_not_run(homeless: Path) -> None:
+    """Where the folder for temporary files is everybody's, ours may have been made by somebody else."""
+    known = folder_now().parent
+    known.chmod(0o777)
+    assert folder_now().parent == homeless
+    known.rename(homeless / "moved")
+    (homeless / "moved").chmod(0o700)
+    known.symlink_to(homeless / "moved")
+    assert folder_now().parent == homeless
+
+
 def test_where_nothing_can_be_written_a_new_folder_is_made(homeless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jit, "_places", lambda: [homeless / "home"])
     assert folder_now().is_dir()
