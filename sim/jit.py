@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _HERE = Path(__file__).parent
 #: Folders of the package with sources that are compiled, or that compiled code has constants of.
 _SOURCES = (
-    "jit.py", "terms.py", "delivery/*.py", "delivery/kernel/*.py",
+    "jit.py", "terms.py", "policy/decide.py", "delivery/*.py", "delivery/kernel/*.py",
     "results/counting.py", "results/histogram.py", "results/records.py", "results/timeline.py",
 )  # fmt: skip
 _WARM = "compiled"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim import jit
 from sim.errors import PolicyError
 from sim.policy.decide import PLAIN, Tables, decide, never_clear
 from sim.policy.profiles import SENDERS, profile
@@ -19,6 +20,7 @@ from sim.policy.profiles.postfix import Level
 from sim.policy.text_tables import Codes
 from sim.terms import Chain, Dane, DaneOption, MtaSts, Outcome, Setting, Stage
 
+needs_numba = pytest.mark.skipif(not jit.available(), reason="needs numba")
 SIZES = (len(Setting), len(Stage), 2, len(Chain), 2)
 
 
@@ -48,7 +50,9 @@ def test_one_gather_equals_three(seed: int, n: int, kind: str) -> None:
     assert got.tolist() == one_by_one(columns)
 
 
-def test_blocks_meet_without_a_seam() -> None:
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_numba)])
+def test_blocks_meet_without_a_seam(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "_loaded", [True] if compiled else [])
     rng = np.random.default_rng(1)
     columns = [rng.integers(0, size, 100_001, dtype=np.uint8) for size in SIZES]
     built = tables()
