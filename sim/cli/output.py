@@ -100,21 +100,28 @@ class Progress:
     def __init__(self) -> None:
         self._shown = ""
         self._terminal = sys.stderr.isatty()
-        self._began_s = time.monotonic()
+        self._done = self._since_done = 0.0
+        self._since_s = time.monotonic()
 
     def show(self, done: float, what: str) -> None:
-        """Show a share of 0..1 that is done, what it counts, and how long the rest takes at the rate so far."""
+        """Show a share of 0..1 that is done, what it counts, and how long the rest takes at the rate so far.
+
+        Where less is done than before, a run has begun anew, in another way (the ceiling): the rate is that since then.
+        """
         done = min(max(done, 0.0), 1.0)
+        if done < self._done:
+            self._since_s, self._since_done = time.monotonic(), done
+        self._done = done
         text = f"{done:4.0%}  {what}{self._left(done)}"
         if self._terminal and text != self._shown:
             click.echo(f"\r{text}\033[K", err=True, nl=False)
             self._shown = text
 
     def _left(self, done: float) -> str:
-        passed_s = time.monotonic() - self._began_s
-        if done <= 0 or done >= 1 or passed_s < _SOON_S:
+        passed_s, more = time.monotonic() - self._since_s, done - self._since_done
+        if more <= 0 or done >= 1 or passed_s < _SOON_S:
             return ""
-        left_s = passed_s / done * (1 - done)
+        left_s = passed_s / more * (1 - done)
         return f", about {left_s / 60:,.0f} min left" if left_s >= _MINUTES_S else f", about {left_s:.0f} s left"
 
     def end(self) -> None:

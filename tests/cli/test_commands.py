@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 import sim
 from sim.cli import main
+from sim.cli.output import Progress
 from sim.data import example
 from sim.formats.destination_controls import Policy
 from sim.formats.postfix_tls_policy import TlsPolicyMap
@@ -560,3 +561,21 @@ def test_capacity_as_json_has_the_limit_asked_for(tmp_path: Path) -> None:
     assert told["concurrency"]["limit"] == (min(kept) if kept else None)
     assert told["qshape"][0]["domain"] == "TOTAL"
     assert set(told["drain"][0]) >= {"peak_messages", "drain_s", "opening_peak_per_s"}
+
+
+def test_the_time_that_is_left_is_told_at_the_rate_since_a_run_began_anew(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 10.0, 11.0, 11.5, 12.0, 14.0])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("sim.cli.output.time.monotonic", lambda: next(clock))
+    line = Progress()
+    for done in (0.1, 0.0, 0.04, 0.05):  # at 10 s; anew at 11 s; at 12 s, too soon to tell; at 14 s
+        line.show(done, "0 of 2 runs")
+    told = capsys.readouterr().err.replace("\033[K", "").split("\r")
+    assert told[1:] == [
+        " 10%  0 of 2 runs, about 90 s left",
+        "  0%  0 of 2 runs",
+        "  4%  0 of 2 runs",
+        "  5%  0 of 2 runs, about 57 s left",
+    ]
