@@ -29,9 +29,12 @@ from sim.delivery.kernel.packed import (
     MESSAGE,
     NODE,
     NOWHERE,
+    ROWS,
     SHARD,
     Int64,
     Records,
+    grow,
+    growing,
     keys_of,
     limits_of,
     pack,
@@ -45,10 +48,12 @@ from sim.results.records import CONNECTION_COLUMNS, MESSAGE_COLUMNS
 from sim.results.sinks import Sink
 
 _STREAMS = (Stream.ARRIVAL, Stream.MESSAGE, Stream.VERDICT, Stream.PASS, Stream.CONNECTION, Stream.OUTAGE)
-#: Rows of a buffer, small enough to stay in a processor's cache until they are counted.
-_ROWS = 1 << 14
+#: Rows of a buffer, until a destination has more mail than that.
+_ROWS = ROWS
 #: Messages, and connections, that a shard has room for at first.
 _PLACES = 1 << 10
+#: So many are too many to have as many again in reserve.
+_MANY = 1 << 16
 #: Openings of connections in a window of time that are about right.
 _OPENINGS = 1 << 21
 #: The same for each destination: one that has little to do in a window costs the fetching of its data all the same.
@@ -235,8 +240,8 @@ class _Shard:
         self.state.ceiling = ceiling
         self.state.message_head = self.state.connection_head = NOWHERE
         self.state.line_first = self.state.touched_first = NOWHERE
-        self.messages, self.message_nodes = records(MESSAGE, 0), records(NODE, 0)
-        self.connections, self.connection_nodes = records(CONNECTION, 0), records(NODE, 0)
+        self.messages, self.message_nodes = growing(MESSAGE), growing(NODE)
+        self.connections, self.connection_nodes = growing(CONNECTION), growing(NODE)
         self.out = np.empty((_ROWS, len(MESSAGE_COLUMNS)), dtype=np.int64)
         self.out_connections = np.empty((_ROWS, len(CONNECTION_COLUMNS)), dtype=np.int64)
         self.opens, self.closes = np.empty(_ROWS, dtype=np.int64), np.empty(_ROWS, dtype=np.int64)
@@ -274,34 +279,36 @@ class _Shard:
         q, state = self.queues[destination], self.state
         openings = int(min(q.waiting, q.most_connections)) + 1
         if state.free_messages[0] < 1:
-            self._more_messages(len(self.messages))
+            self._more_messages(_step(len(self.messages)))
         if state.free_connections[0] < openings:
-            self._more_connections(max(len(self.connections), openings))
+            self._more_connections(max(_step(len(self.connections)), openings))
         if len(self.opens) - state.opens[0] < openings:
             self.opens = _longer(self.opens, openings)
         if len(self.closes) - state.closes[0] <= q.live:
             self.closes = _longer(self.closes, int(q.live) + 1)
         if len(self.out) <= 2 * q.mail:
-            self.out = _longer(self.out, 3 * int(q.mail))
+            self.out = np.empty((3 * int(q.mail), self.out.shape[1]), dtype=np.int64)
         if len(self.out_connections) <= 2 * q.live:
-            self.out_connections = _longer(self.out_connections, 3 * int(q.live))
+            self.out_connections = np.empty((3 * int(q.live), self.out_connections.shape[1]), dtype=np.int64)
 
     def room_for_all(self) -> None:
         """Make room for the rows of all mail and all connections there are."""
         mail, live = int(self.queues.mail.sum()), int(self.queues.live.sum())
-        self.out = _longer(self.out, mail)
-        self.out_connections, self.closes = _longer(self.out_connections, live), _longer(self.closes, live)
+        self.out = np.empty((mail, self.out.shape[1]), dtype=np.int64)
+        self.out_connections = np.empty((live, self.out_connections.shape[1]), dtype=np.int64)
+        self.closes = _longer(self.closes, live)
 
     def _more_messages(self, count: int) -> None:
         before = len(self.messages)
-        self.messages, self.message_nodes = _grown(self.messages, count), _grown(self.message_nodes, 3 * count)
+        grow(self.messages, count)
+        grow(self.message_nodes, 3 * count)
         self.messages["opening"][before:] = self._links(before, count, "message_head")
         self.state.free_messages += count
 
     def _more_connections(self, count: int) -> None:
         before = len(self.connections)
-        self.connections = _grown(self.connections, count)
-        self.connection_nodes = _grown(self.connection_nodes, 2 * count)
+        grow(self.connections, count)
+        grow(self.connection_nodes, 2 * count)
         self.connections["before"][before:] = self._links(before, count, "connection_head")
         self.state.free_connections += count
 
@@ -313,10 +320,9 @@ class _Shard:
         return links
 
 
-def _grown(old: Records, count: int) -> Records:
-    new = records(old.dtype, len(old) + count)
-    new[: len(old)] = old
-    return new
+def _step(places: int) -> int:
+    """Return how many places are added to so many: as many while they are few, then a sixteenth."""
+    return places if places < _MANY else places >> 4
 
 
 def _longer(old: Int64, by: int) -> Int64:

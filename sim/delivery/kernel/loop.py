@@ -17,7 +17,7 @@ from sim.delivery.kernel.mail import (
     take_message,
 )
 from sim.delivery.kernel.opening import RANK_BITS, VERDICT_RANK, go_on_opening
-from sim.delivery.kernel.packed import ALIVE, FAR_US, NOWHERE, Numbers, Records
+from sim.delivery.kernel.packed import ALIVE, FAR_US, NOWHERE, ROWS, Numbers, Records
 from sim.delivery.kernel.queue import (
     become_ready,
     close,
@@ -89,12 +89,13 @@ def next_us(q: Records, mn: Records, cn: Records) -> int:
 
 
 def lacks_room(shard: Records, q: Records, out: Numbers, out_c: Numbers, opens: Numbers, closes: Numbers) -> bool:
-    """Tell whether the next event, or dispatch, might need more room than there is."""
+    """Tell whether the next event, or dispatch, might need more room than there is, or rows are to be sent."""
     openings = min(q.waiting, q.most_connections) + 1
     return (
         shard.free_messages < 1
         or shard.free_connections < openings
         or len(opens) - shard.opens < openings
+        or shard.message_rows >= ROWS
         or len(out) - shard.message_rows <= q.mail
         or len(out_c) - shard.connection_rows <= q.live
         or len(closes) - shard.closes <= q.live

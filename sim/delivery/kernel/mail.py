@@ -79,8 +79,8 @@ def take_message(w: Numbers, at: Records, keys: Numbers, shard: Records, q: Reco
     m.waiting = m.openings = m.verdicts = m.retries = m.deferral_events = m.deferred = 0
     m.opening = NOWHERE
     m.route = NONE
-    m.attempt_us = m.first_verdict_us = m.ready_us = NONE
-    m.reason = m.reply = m.exposed = m.tls_failed = m.in_oldest = m.in_uncovered = 0
+    m.first_verdict_us = m.ready_us = NONE
+    m.reason = m.exposed = m.tls_failed = m.in_oldest = m.in_uncovered = 0
     m.failures_before = m.downs_before = 0
     q.ordinal += 1
     q.mail += 1

@@ -24,11 +24,14 @@ NOWHERE = (1 << 32) - 1
 #: Later than any run: a time that is not set, where the earliest of several counts.
 FAR_US = 1 << 61
 
-_WHOLE, _SMALL, _PLACE = np.int64, np.int32, np.uint32
+#: Rows that are sent at a time: so few that they stay in a processor's cache until they are counted.
+ROWS = 1 << 14
+
+_WHOLE, _SMALL, _PLACE, _TINY = np.int64, np.int32, np.uint32, np.uint8
 
 
-def _record(whole: str, small: str = "", places: str = "") -> np.dtype[Any]:
-    kinds = ((whole, _WHOLE), (small, _SMALL), (places, _PLACE))
+def _record(whole: str, small: str = "", places: str = "", tiny: str = "") -> np.dtype[Any]:
+    kinds = ((whole, _WHOLE), (small, _SMALL), (places, _PLACE), (tiny, _TINY))
     return np.dtype([(name, kind) for names, kind in kinds for name in names.split()], align=True)
 
 
@@ -45,22 +48,23 @@ QUEUE = _record(
 )
 #: One set of limits: connections in use, and the window of recipients.
 LIMIT = _record("connections recipients window_us in_use begins_us used wakes_us")
-#: One message. ``state`` is `FREE`, `ALIVE`, or `GONE` while something still refers to it; then it is free.
+#: One message. ``state`` is `FREE`, `ALIVE`, or `GONE` while something still refers to it; then it is free. A hundred
+#: million of them may wait at once, so what only a message under way has is with its connection.
 MESSAGE = _record(
-    "ordinal arrival_us size_bytes attempt_us first_verdict_us ready_us failures_before downs_before",
-    "state destination recipients refusal new_pair waiting openings reason reply exposed route verdicts"
-    " retries deferral_events deferred tls_failed in_oldest in_uncovered",
-    "opening",
+    "ordinal arrival_us size_bytes first_verdict_us ready_us",
+    "destination recipients openings route verdicts retries deferral_events failures_before downs_before",
+    places="opening",
+    tiny="state refusal new_pair waiting reason exposed deferred tls_failed in_oldest in_uncovered",
 )
 FREE, ALIVE, GONE = range(3)
 #: One connection. ``state`` is `GONE` while only its idle time-out, which does nothing any more, is still to come.
 CONNECTION = _record(
-    "ordinal opener_ordinal dns_word turn_word opened_us established_us idle_since_us ends_us",
-    "state destination opening position route phase aged idle_timer carried outcome reason seen asked stage",
+    "ordinal opener_ordinal dns_word turn_word opened_us established_us idle_since_us ends_us attempt_us",
+    "state destination opening position route phase aged idle_timer carried outcome reason seen asked stage reply",
     "opener slot message before after",
 )
 #: A place in a pairing heap: the least (time_us, order) is on top.
-NODE = _record("time_us order", "", "child sibling")
+NODE = _record("time_us order", places="child sibling")
 #: The nodes of message i are 3 i + OLDEST, ...; those of connection c are 2 c + STEP, ...
 OLDEST, UNCOVERED, TIMER = range(3)
 STEP, IDLE = range(2)
@@ -159,6 +163,19 @@ def limits_of(world: World) -> Records:
 def records(dtype: np.dtype[Any], count: int) -> Records:
     """Return so many records, all zero, whose fields are attributes with and without a compiler."""
     return np.zeros(count, dtype=dtype).view(np.recarray)
+
+
+def growing(dtype: np.dtype[Any]) -> Records:
+    """Return no records yet, for `grow`."""
+    return np.recarray(0, dtype=dtype)
+
+
+def grow(old: Records, count: int) -> None:
+    """Add so many records, all zero, where they are: a system that can move pages copies none.
+
+    Nothing else may refer to ``old``'s memory.
+    """
+    old.resize(len(old) + count, refcheck=False)
 
 
 def _one(values: dict[str, int]) -> Records:

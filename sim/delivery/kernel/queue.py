@@ -215,7 +215,7 @@ def start(
     now = q.now_us
     leave(known, q, m)
     own = connection.opener_ordinal == m.ordinal and connection.carried == 0
-    m.attempt_us = connection.opened_us if own else now
+    connection.attempt_us = connection.opened_us if own else now
     limit = limits[connection.slot]
     if limit.recipients:
         begins_us, used = window_after(
@@ -224,10 +224,10 @@ def start(
         limit.begins_us, limit.used = begins_us, used
     m.verdicts += 1
     m.route = connection.route
-    m.reply = reply_to(q, m)
+    connection.reply = reply_to(q, m)
     host = w[at.host + connection.route]
     rtt_us = w[at.rtt_us + host]
-    takes_us = accepted_us(w, at, keys, q, m, host) if m.reply == 0 else refusal_us(m.recipients, rtt_us)
+    takes_us = accepted_us(w, at, keys, q, m, host) if connection.reply == 0 else refusal_us(m.recipients, rtt_us)
     connection.idle_since_us = NONE
     connection.message = i
     q.events = push(cn, q.events, 2 * c + STEP, now + takes_us, VERDICT_RANK | connection.ordinal)
@@ -255,18 +255,18 @@ def verdict(
     connection.carried += 1
     i = connection.message
     m = ms[i]
-    if m.reply == 0:
+    if connection.reply == 0:
         m.exposed = 0
         if connection.outcome == _IN_CLEAR:
             m.exposed = w[at.stripped + connection.phase * at.routes + connection.route]
         finish(shard, q, ms, out, i, connection.outcome, _NO_BOUNCE, q.now_us)
         accepted(known, q, ms, mn)
         return
-    m.reason = m.reply
-    if m.reply == _REPLY_5YZ:
+    m.reason = connection.reply
+    if connection.reply == _REPLY_5YZ:
         finish(shard, q, ms, out, i, _BOUNCED, _BOUNCE_5YZ, q.now_us)
         return
-    put_off(w, at, known, shard, q, ms, mn, out, i, m.attempt_us)
+    put_off(w, at, known, shard, q, ms, mn, out, i, connection.attempt_us)
 
 
 # --- connections fall idle and close; passes fail
