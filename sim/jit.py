@@ -8,6 +8,7 @@ written is always found: the user's ``NUMBA_CACHE_DIR``, the cache folder of the
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -56,7 +57,7 @@ def mark_warm() -> None:
 
 
 def is_loaded() -> bool:
-    """Tell whether compiled functions are in use in this process."""
+    """Tell whether compiled functions, of any kind, are in use in this process."""
     return bool(_loaded)
 
 
@@ -90,7 +91,8 @@ def compiled(function: F) -> F:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = str(cache_folder())
     try:
-        _loaded.append(True)
+        if compiles_now():
+            _loaded.append(True)
         made: F = numba.njit(cache=True, nogil=True, **_OPTIONS)(function)
     finally:
         numba.config.CACHE_DIR = before
@@ -143,7 +145,7 @@ def register_bit_length() -> None:
 
 
 def _replace(function: Callable[..., Any], kind: Any, generate: Callable[[Any, Any], Any]) -> None:
-    """Let compiled functions run, for a function of one ``value`` of a kind, what ``generate`` builds."""
+    """Where compiled functions call ``function`` of one ``value``, put the instructions that ``generate`` builds."""
     extending: Any = import_module("numba.extending")
 
     @extending.intrinsic  # type: ignore[untyped-decorator]
@@ -183,6 +185,8 @@ def _temporary() -> Path:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Tell whether nobody else can put code there, under a name that everybody knows, for us to run."""
+    """Tell whether nobody but us can write to a folder whose name anybody can guess."""
     found = folder.lstat()
-    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
+    if not hasattr(os, "getuid"):
+        return True
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022

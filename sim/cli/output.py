@@ -22,6 +22,8 @@ from sim.files import output_folder
 #: Before, the rate says little.
 _SOON_S = 3.0
 _MINUTES_S = 100.0
+#: A share that is estimated may fall by so much for nothing.
+_NOISE = 0.001
 
 
 class Output:
@@ -106,16 +108,20 @@ class Progress:
     def show(self, done: float, what: str) -> None:
         """Show a share of 0..1 that is done, what it counts, and how long the rest takes at the rate so far.
 
-        Where less is done than before, a run has begun anew, in another way (the ceiling): the rate is that since then.
+        Where clearly less is done than before, a run began anew (at the ceiling) or runs were added.
         """
         done = min(max(done, 0.0), 1.0)
-        if done < self._done:
-            self._since_s, self._since_done = time.monotonic(), done
+        if done < self._done - _NOISE:
+            self.start(done)
         self._done = done
         text = f"{done:4.0%}  {what}{self._left(done)}"
         if self._terminal and text != self._shown:
             click.echo(f"\r{text}\033[K", err=True, nl=False)
             self._shown = text
+
+    def start(self, done: float) -> None:
+        """Say what was done before: it tells nothing of how long the rest takes."""
+        self._since_s, self._since_done = time.monotonic(), done
 
     def _left(self, done: float) -> str:
         passed_s, more = time.monotonic() - self._since_s, done - self._since_done

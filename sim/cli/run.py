@@ -92,7 +92,7 @@ def _shown(line: Progress, scenario: Scenario) -> Any:
 
     def show(now_us: int, arrived: int, finished: int) -> None:
         line.show(
-            finished / max(total, arrived, 1),
+            (arrived + finished) / (2 * max(total, arrived, 1)),
             f"{now_us / 3.6e9:.0f} h simulated, {arrived:,} messages arrived, {finished:,} have their fate",
         )
 

@@ -50,6 +50,8 @@ def sweep_command(grid: str, out: str | None, scheduler: str | None, workers: in
         done = [0.0, 0.0]
 
         def show(finished: float, of: int) -> None:
+            if not done[1]:
+                line.start(finished / of)  # kept from another time
             done[:] = finished, of
             line.show(finished / of, f"{finished:.0f} of {of} runs")
 

@@ -51,15 +51,12 @@ class Share:
         load = expected_messages(world)
         if self.tell is None or load.sum() < _LONG:
             return run_world(world, seed, sink, threads=self.threads)
-        tell, window_us = self.tell, int(world.tables.knots_us[-1])
+        tell, expected, window_us = self.tell, float(load.sum()), int(world.tables.knots_us[-1])
         lifetime_us = max(1, int(world.destinations.lifetime_us.max(where=load > 0, initial=0)))
-        expected = float(load.sum())
 
         def progress(now_us: int, arrived: int, finished: int) -> None:
-            # Half for mail that came, half for mail that has its fate or, waiting for days, comes nearer to it.
-            age_us = now_us - min(now_us, window_us) / 2
-            partly = (arrived - finished) * min(1.0, age_us / lifetime_us)
-            tell(min(1.0, (arrived + finished + partly) / (2 * max(expected, arrived))))
+            waiting = (arrived - finished) * part_waited(now_us, window_us, lifetime_us)
+            tell(min(1.0, (arrived + finished + waiting) / (2 * max(expected, arrived))))
 
         return run_world(world, seed, sink, progress, threads=self.threads)
 
@@ -68,6 +65,16 @@ class Share:
         sink = RecordSink(world.labels, _counts_compiled(world))
         self.run(world, seed, sink)
         return sink.message_rows(), sink.connection_rows()
+
+
+def part_waited(now_us: int, window_us: int, lifetime_us: int) -> float:
+    """Return how much of its lifetime mail has waited that came evenly over a window and has no fate yet: 0 to 1.
+
+    In progress this counts for that part of a fate, since strict settings keep mail for days. What is older than its
+    lifetime is gone.
+    """
+    first_us, last_us = min(window_us, max(0, now_us - lifetime_us)), min(now_us, window_us)
+    return min(1.0, (now_us - (first_us + last_us) / 2) / lifetime_us)
 
 
 def replication_seed(seed: int, replication: int) -> int:

@@ -1,4 +1,4 @@
-"""What the compiled engine costs, beside its peers in the same run: ``make bench``; about eight minutes.
+"""What the compiled engine costs, beside its peers in the same run: ``make bench``; about three minutes.
 
 At the end a table for ``docs/benchmarks.md`` is printed. Rates are medians of rounds in which all models take turns, by
 the clock on the wall and by the processor's. On a machine that others use, only ratios within a round mean something.

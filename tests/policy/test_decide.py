@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sim import jit
 from sim.errors import PolicyError
-from sim.policy.decide import PLAIN, Tables, decide, never_clear
+from sim.policy.decide import PLAIN, Tables, _compiled_take, decide, never_clear
 from sim.policy.profiles import SENDERS, profile
 from sim.policy.profiles.esa import tables
 from sim.policy.profiles.postfix import Level
@@ -53,11 +53,19 @@ def test_one_gather_equals_three(seed: int, n: int, kind: str) -> None:
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=needs_numba)])
 def test_blocks_meet_without_a_seam(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jit, "_loaded", [True] if compiled else [])
+    asked = []
+
+    def asking() -> Any:
+        asked.append(True)
+        return _compiled_take()
+
+    monkeypatch.setattr("sim.policy.decide._compiled_take", asking)
     rng = np.random.default_rng(1)
     columns = [rng.integers(0, size, 100_001, dtype=np.uint8) for size in SIZES]
     built = tables()
     expected = built.outcome[built.demand[(slice(None), *PLAIN)][columns[0]], built.seen[tuple(columns[1:])], 0]
     assert (look_up(columns) == expected).all()
+    assert asked == [True] * compiled
 
 
 def test_arguments_broadcast_and_keep_their_shape() -> None:

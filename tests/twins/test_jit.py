@@ -73,9 +73,15 @@ def test_a_home_that_cannot_be_written_leaves_the_folder_for_temporary_files(hom
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX's")
-def test_code_that_others_may_have_put_there_is_not_run(homeless: Path) -> None:
+def test_code_that_others_may_have_put_there_is_not_run(homeless: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the folder for temporary files is everybody's, ours may have been made by somebody else."""
+    somebody = os.getuid() + 1
+    (homeless / f"tlssim-{somebody}").mkdir(mode=0o700)
+    with monkeypatch.context() as us:
+        us.setattr(os, "getuid", lambda: somebody)
+        assert folder_now().parent == homeless
     known = folder_now().parent
+    assert known.parent == homeless
     known.chmod(0o777)
     assert folder_now().parent == homeless
     known.rename(homeless / "moved")
@@ -114,11 +120,11 @@ def test_a_change_of_any_source_takes_another_folder(tmp_path: Path, monkeypatch
     assert len({before, first, jit._sources_hash()}) == 3
 
 
-@needs_numba
 def abs_of(value: int) -> int:
     return -value if value < 0 else value
 
 
+@needs_numba
 def test_code_is_warm_once_it_was_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jit, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(jit, "_loaded", [])
@@ -127,8 +133,10 @@ def test_code_is_warm_once_it_was_compiled(tmp_path: Path, monkeypatch: pytest.M
     jit.mark_warm()
     assert (jit.is_warm(), jit.is_loaded()) == (False, False)
     jit.compiled(abs_of)
-    assert (jit.is_warm(), jit.is_loaded()) == (False, True)
+    assert (jit.is_warm(), jit.is_loaded()) == (False, False)
     monkeypatch.setattr(jit, "compiles_now", lambda: True)
+    jit.compiled(abs_of)
+    assert (jit.is_warm(), jit.is_loaded()) == (False, True)
     jit.mark_warm()
     assert jit.is_warm()
     monkeypatch.setattr(jit, "available", lambda: False)
