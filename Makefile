@@ -73,7 +73,7 @@ clean: ## remove everything that was made here, .venv too
 PIP     := $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --progress-bar off --constraint constraints.txt
 
-EXTRAS_run  :=
+EXTRAS_run  := [cluster,store]
 EXTRAS_test := [test,lint]
 EXTRAS_mutants := [test,lint,mutants]
 

@@ -38,7 +38,7 @@ def _hour(value: Any) -> str:
     "--records-as",
     metavar="csv|parquet",
     callback=one_of("csv", "parquet"),
-    help="The same, in this form. Parquet is written while the run goes on, so memory does not grow with the mail.",
+    help="The same, in this form. Parquet is written while the run goes on, so rows take no memory of their own.",
 )
 @json_option
 @out_option

@@ -144,7 +144,8 @@ class _Run:
             self._merge_connections()
             now = min(int(shard.state.next_us[0]) for shard in self._shards)
             if progress is not None:
-                progress(min(now, ends_us), self._sum("arrived"), self._sum("finished"))
+                last_us = max(int(shard.state.last_us[0]) for shard in self._shards)
+                progress(last_us if now == FAR_US else min(now, ends_us), self._sum("arrived"), self._sum("finished"))
 
     def _met_ceiling(self) -> bool:
         return not self._together and self._open.peak >= self._ceiling

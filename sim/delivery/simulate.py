@@ -21,7 +21,7 @@ from sim.scenario import Scenario
 
 ENGINES = ("auto", "reference", "compiled")
 #: Messages for which the compiled engine is worth loading, about a second, and worth compiling, about half a minute.
-_WORTH_LOADING, _WORTH_COMPILING = 20_000, 500_000
+WORTH_LOADING, _WORTH_COMPILING = 20_000, 500_000
 
 
 def simulate(
@@ -49,13 +49,14 @@ def simulate(
     Raises
     ------
     ScenarioError
-        When the engine is unknown or a part of the scenario does not fit together.
+        When the engine or the threads are none, or a part of the scenario does not fit together.
     OutputError
         When records cannot be written where they were asked for.
     """
     if engine not in ENGINES:
         raise ScenarioError(complaint("engine", engine, ENGINES))
     check_seed(seed)
+    _check_threads(threads)
     world = compile_world(scenario)
     engine = chosen(world, engine)
     meta = describe(scenario, world) | {"seed": seed, "engine": engine}
@@ -74,6 +75,11 @@ def check_seed(seed: object) -> None:
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 63:
         raise ScenarioError(complaint("seed", seed, "whole numbers, 0..2^63 - 1"))
+
+
+def _check_threads(threads: object) -> None:
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise ScenarioError(complaint("threads", threads, "1 or more"))
 
 
 def run_world(
@@ -126,7 +132,7 @@ def chosen(world: World, engine: str = "auto", runs: int = 1) -> str:
         return engine
     if not jit.available():
         return "reference"
-    least = 0 if jit.is_loaded() else _WORTH_LOADING if jit.is_warm() else _WORTH_COMPILING
+    least = 0 if jit.is_loaded() else WORTH_LOADING if jit.is_warm() else _WORTH_COMPILING
     return "compiled" if runs * expected_messages(world).sum() >= least else "reference"
 
 

@@ -86,6 +86,7 @@ class ParquetSink:
         self.folder = Path(folder)
         self._made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         output_folder(self.folder)
+        self._run: dict[str, Any] = {}
         self._scratch = self.folder / f".records.{secrets.token_hex(6)}.part"
         self._group_rows = group_rows
         with self._told():
@@ -141,6 +142,7 @@ class ParquetSink:
             _write_labels(self._scratch, self.labels, run)
             for name in FILES:
                 (self._scratch / name).replace(self.folder / name)
+        self._run = json.loads(json.dumps(run, default=str))
         self._made = []
         self.abandon()
         return [self.folder / name for name in FILES]
@@ -166,7 +168,11 @@ class ParquetSink:
 
     @cached_property
     def _stored(self) -> StoredRecords:
-        return StoredRecords(self.folder)
+        stored = StoredRecords(self.folder)
+        if stored.meta != self._run:
+            why = "the files of this run, and they are of another one by now"
+            raise ScenarioError(complaint("records", str(self.folder), why))
+        return stored
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -176,6 +182,10 @@ class ParquetSink:
             why = (fault.strerror or str(fault)).lower()
             allowed = f"a folder that can be written ({why})"
             raise OutputError(complaint("records", str(self.folder), allowed)) from fault
+
+
+#: What a damaged file makes of pyarrow, and of us.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, IndexError, NotImplementedError)
 
 
 class StoredRecords:
@@ -206,6 +216,10 @@ class StoredRecords:
     @cached_property
     def labels(self) -> Labels:
         """The names of the codes."""
+        with self._told(DESTINATIONS):
+            return self._labels()
+
+    def _labels(self) -> Labels:
         known, routes = self._read(DESTINATIONS), self._read(ROUTES)
         host = routes["host"].to_numpy()
         hosts = np.empty(int(host.max(initial=-1)) + 1, dtype=object)
@@ -228,7 +242,8 @@ class StoredRecords:
         counts = CountSink(self.labels, compiled=jit.is_warm())
         for name, count in ((MESSAGES, counts.messages), (CONNECTIONS, counts.connections)):
             for columns in self._groups(name, _COLUMNS[name]):
-                count(np.column_stack(list(columns.values())))
+                with self._told(name):
+                    count(np.column_stack(list(columns.values())))
         return counts
 
     def message_columns(self, names: Sequence[str]) -> dict[str, Rows]:
@@ -252,13 +267,16 @@ class StoredRecords:
         return found
 
     def _groups(self, name: str, wanted: Sequence[str]) -> Iterator[dict[str, Rows]]:
-        with self._told(name), _parquet().ParquetFile(self.folder / name) as file:
+        with self._told(name), self._open(name) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=list(wanted))
                 yield {column: _codes(column, table[column].combine_chunks()) for column in wanted}
 
+    def _open(self, name: str) -> Any:
+        return _parquet().ParquetFile(self.folder / name, page_checksum_verification=True)
+
     def _read(self, name: str) -> pa.Table:
-        with self._told(name), _parquet().ParquetFile(self.folder / name) as file:
+        with self._told(name), self._open(name) as file:
             return file.read()
 
     def _facts(self, name: str) -> dict[str, Any]:
@@ -277,7 +295,7 @@ class StoredRecords:
         except FileNotFoundError:
             why = f"a folder of records, and {name} is missing"
             raise ScenarioError(complaint("records", str(self.folder), why)) from None
-        except (OSError, ValueError, KeyError) as fault:  # pyarrow's own faults are of these
+        except _UNREADABLE as fault:
             why = f"files that can be read; {name}: {str(fault).partition(chr(10))[0]}"
             raise ScenarioError(complaint("records", str(self.folder), why)) from fault
 
@@ -344,7 +362,12 @@ def _write_rows(path: Path, parts: Iterable[Rows], group_rows: int, run: Mapping
     differences = {n: "DELTA_BINARY_PACKED" for n in names if n not in dictionaries and n not in _FLAGS}
     schema = pa.schema([(name, _type(name)) for name in names], metadata=_metadata(path.name, run))
     with _parquet().ParquetWriter(
-        path, schema, compression="zstd", use_dictionary=dictionaries, column_encoding=differences
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=dictionaries,
+        column_encoding=differences,
+        write_page_checksum=True,
     ) as writer:
         for rows in _groups_of(parts, group_rows, len(names)):
             arrays = [_array(name, np.ascontiguousarray(rows[:, i])) for i, name in enumerate(names)]
@@ -373,7 +396,9 @@ def _write_labels(folder: Path, labels: Labels, run: Mapping[str, Any]) -> None:
 
     def write(name: str, columns: dict[str, pa.Array], **more: Any) -> None:
         table = pa.table(columns).replace_schema_metadata(_metadata(name, run, **more))
-        _parquet().write_table(table, folder / name, compression="zstd", row_group_size=GROUP_ROWS)
+        _parquet().write_table(
+            table, folder / name, compression="zstd", row_group_size=GROUP_ROWS, write_page_checksum=True
+        )
 
     def named(codes: Rows, names: Sequence[str]) -> pa.Array:
         return pa.array(names, pa.string()).take(pa.array(codes))

@@ -305,6 +305,9 @@ class SweepResult:
     reported: tuple[Row, ...]
     left_over: int
 
+    def __repr__(self) -> str:
+        return f"<SweepResult: {self.caption()}>"
+
     @property
     def axes(self) -> list[str]:
         """Names of what varies."""

@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from sim import jit
 from sim.about import __version__
 from sim.data import data_root
-from sim.delivery.simulate import simulate
+from sim.delivery.simulate import WORTH_LOADING, simulate
 from sim.errors import ClusterError
 from sim.files import beside
 from sim.formats.grid_file import Grid
@@ -173,6 +174,16 @@ def unpack(packed: bytes, population: Population | None = None) -> Any:
     return _Unpacker(zlib.decompress(packed), population).load()
 
 
+#: Messages of the cells that this process has run.
+_carried: list[int] = []
+
+
+def _engine(engine: str) -> str:
+    """Take the compiled engine for small cells too, once as much mail came as makes loading it worthwhile."""
+    worth = engine == "auto" and jit.is_warm() and sum(_carried) >= WORTH_LOADING
+    return "compiled" if worth else engine
+
+
 def run_cell(scenario: Scenario, cell: Cell, engine: str, made_by: str) -> dict[str, Any]:
     """Run one cell and return its row: what was run, then the measures of all mail that are numbers.
 
@@ -194,7 +205,8 @@ def run_cell(scenario: Scenario, cell: Cell, engine: str, made_by: str) -> dict[
             "allowed: the same on every machine"
         )
     drawn, seed = cell.plan.replication(scenario, cell.replication - 1)
-    result = simulate(drawn, seed, engine, threads=1)
+    result = simulate(drawn, seed, _engine(engine), threads=1)
+    _carried.append(result.injected)
     meta = result.meta
     return {
         "cell": cell.name,

@@ -16,7 +16,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -280,6 +280,8 @@ def remote_cluster(address: str) -> Iterator[Cluster]:
         raise ClusterError(complaint("scheduler", address, f"the address of a Dask scheduler, such as {_EXAMPLE}"))
     with _quiet():
         try:
+            with ThreadPoolExecutor(1) as pool:  # a notebook has a loop of its own in this thread
+                pool.submit(asyncio.run, _ask(address)).result()
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TypeError) as fault:
             why = " ".join(str(fault).split()).split(" after ")[0] or type(fault).__name__
@@ -289,6 +291,16 @@ def remote_cluster(address: str) -> Iterator[Cluster]:
             cluster = Cluster(client)
             cluster.wait_for_workers()
             yield cluster
+
+
+async def _ask(address: str) -> None:
+    """Connect once and part: a client tries for ever where somebody listens and never answers."""
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    asked = connect(address, timeout=_CONNECT_S, **Security().get_connection_args("client"))
+    comm = await asyncio.wait_for(asked, 2 * _CONNECT_S)
+    comm.abort()
 
 
 @contextmanager

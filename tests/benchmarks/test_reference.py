@@ -193,7 +193,8 @@ def test_the_bare_model_and_the_reference_carry_the_same_mail() -> None:
 def test_what_comes_before_and_after_the_engine() -> None:
     scenario = standard()
     result = simulate(scenario, seed=1, engine="reference")
-    tell("compile_world of the standard workload, s", seconds(lambda: compile_world(scenario), 3), "no target")
+    made = seconds(lambda: compile_world(standard()), 3)
+    tell("population and World of the standard workload, s", made, "no target")
     tell("totals of a result, s", seconds(result.totals, 3), "no target")
     taken = seconds(lambda: simulate(scenario, seed=1, engine="reference"), 3)
     tell("all of simulate(), reference, messages/s", result.injected / taken, "no target")

@@ -62,6 +62,13 @@ def test_without_a_compiler_the_reference_runs_and_asking_for_the_other_is_told(
     assert not warm.warm()
 
 
+@pytest.mark.parametrize("threads", [0, -2, 1.5, True, "2"])
+def test_threads_that_are_none_are_refused(threads: object) -> None:
+    scenario = Scenario(population=Population.custom([{"domain": "a.example", "messages": 1}]))
+    with pytest.raises(ScenarioError, match=r"^threads = .*allowed: 1 or more"):
+        simulate(scenario, threads=threads)  # type: ignore[arg-type]
+
+
 def test_an_engine_that_is_none_is_refused_with_the_nearest() -> None:
     scenario = Scenario(population=Population.preset("2020s-web", domains=5), workload=Workload(messages_per_day=10))
     with pytest.raises(ScenarioError, match=r"engine = 'compield'.*Did you mean 'compiled'"):

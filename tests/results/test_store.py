@@ -190,6 +190,32 @@ def test_without_pyarrow_one_line_names_the_extra(tmp_path: Path, monkeypatch: p
     assert not (tmp_path / "run").exists()
 
 
+def test_a_damaged_file_is_told_or_harmless(tmp_path: Path, memory: Result) -> None:
+    """One byte is another: pages carry checksums, what is left of a file is its layout."""
+    write(tmp_path, 1, 7)
+    path = tmp_path / "messages.parquet"
+    whole, told = path.read_bytes(), 0
+    for place in np.random.default_rng(1).integers(4, len(whole) - 8, 60).tolist():
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        try:
+            found = read_records(tmp_path)
+            pd.testing.assert_frame_equal(found.messages, memory.messages)
+            assert found.by_domain() is not None
+        except ScenarioError:
+            told += 1
+    assert told > 40
+
+
+def test_rows_of_another_run_in_the_same_folder_are_not_taken_for_ours(tmp_path: Path) -> None:
+    ours = Result(LABELS, write(tmp_path, 1, 7), META)
+    write(tmp_path, 1, 7)
+    assert len(ours.messages) == 3_000
+    ours = Result(LABELS, write(tmp_path, 1, 7), META)
+    write(tmp_path, 1, 7, meta=META | {"seed": 4})
+    with pytest.raises(ScenarioError, match="they are of another one by now"):
+        ours.messages  # noqa: B018
+
+
 def test_what_is_no_folder_of_records_is_told(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"a folder of records, and messages\.parquet is missing"):
         read_records(tmp_path)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -281,6 +282,16 @@ def test_a_missing_package_is_told_with_its_extra(
     with pytest.raises(ClusterError, match=told):
         sweep(parse_grid(GRID), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_somebody_who_listens_and_never_answers_is_no_scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_cluster, "_CONNECT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(ClusterError, match=rf"^scheduler = '{address}'; allowed: the address of a Dask scheduler"):
+            sweep(parse_grid(GRID), out=tmp_path, scheduler=address)
 
 
 def test_workers_are_not_beside_a_scheduler(tmp_path: Path) -> None:

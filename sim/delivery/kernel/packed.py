@@ -19,7 +19,7 @@ Int64 = NDArray[np.int64]
 Numbers = Any  #: an array of integers, which rules take as the sequence of int that it is
 Records = Any  #: a structured array or one of its rows, whose fields NumPy's annotations do not know
 NONE = -1
-#: No place: the fields of a record that are places cannot be negative.
+#: No place: links, which are unsigned, cannot be negative.
 NOWHERE = (1 << 32) - 1
 #: Later than any run: a time that is not set, where the earliest of several counts.
 FAR_US = 1 << 61
