@@ -162,6 +162,17 @@ def _tell(file: ScenarioFile, result: Result, written: list[Path]) -> None:
     for caveat in _caveats(file, result):
         say(wrapped(caveat))
     say(told(written, "--out DIR keeps tables and charts"))
+    if left := _left_over(written):
+        say(wrapped(f"Rows of an earlier run were left there: {', '.join(path.name for path in left)}."))
+
+
+def _left_over(written: list[Path]) -> list[Path]:
+    """Return the files of rows beside what was written that this run did not write."""
+    from sim.results.store import FILES
+
+    names = ("messages.csv", "connections.csv", *FILES)
+    rows = {path.parent / name for path in written for name in names}
+    return sorted(path for path in rows - set(written) if path.exists())
 
 
 _MAIL = Column("mail_share", "mail\n%", share)
@@ -276,4 +287,5 @@ def _document(file: ScenarioFile, result: Result, written: list[Path]) -> dict[s
         "by_entry": result.by_entry(),
         "notes": _caveats(file, result),
         "written": [str(path) for path in written],
+        "left_over": [str(path) for path in _left_over(written)],
     }

@@ -281,6 +281,9 @@ def test_run_writes_records_as_parquet_when_asked(scenario: Path, tmp_path: Path
     assert result.injected == told["summary"]["messages"] == len(result.messages)
     assert {str(out / "messages.parquet"), str(out / "routes.parquet")} <= set(told["written"])
     assert not (out / "messages.csv").exists()
+    assert told["left_over"] == []
+    again = document("run", str(scenario), "--seed", "8", "--out", str(out))
+    assert str(out / "messages.parquet") in again["left_over"]
     told = document("run", str(scenario), "--records-as", "csv", "--out", str(tmp_path / "csv"))
     assert (tmp_path / "csv" / "messages.csv").exists()
 
