@@ -20,7 +20,7 @@ SHELL := /bin/sh
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(READY)-run ## the same mail under each TLS setting, then the example scenario; results in out/ (about a minute)
+run: $(READY)-run ## the same mail under each TLS setting, then the example scenario; results in out/ (ten seconds)
 	$(BIN)/tlssim modes --out $(OUT)
 	$(BIN)/tlssim run data/examples/scenario.toml --out $(OUT)/run
 
