@@ -133,8 +133,7 @@ class _Run:
         left = sum(int(shard.queues.mail.sum() + shard.queues.live.sum()) for shard in self._shards)
         if left and not self._met_ceiling():
             raise RuntimeError(f"{left} messages and connections are left, but no event is")
-        last_us = max(int(shard.state.last_us[0]) for shard in self._shards)
-        return RunFacts(last_us, self._sum("arrived"), self._open.peak, bool(self._sum("held_back")))
+        return RunFacts(self._last_us(), self._sum("arrived"), self._open.peak, bool(self._sum("held_back")))
 
     def _run_windows(self, pool: ThreadPoolExecutor, stop_us: int, progress: Progress | None) -> None:
         now = 0
@@ -144,8 +143,8 @@ class _Run:
             self._merge_connections()
             now = min(int(shard.state.next_us[0]) for shard in self._shards)
             if progress is not None:
-                last_us = max(int(shard.state.last_us[0]) for shard in self._shards)
-                progress(last_us if now == FAR_US else min(now, ends_us), self._sum("arrived"), self._sum("finished"))
+                now_us = self._last_us() if now == FAR_US else min(now, ends_us)
+                progress(now_us, self._sum("arrived"), self._sum("finished"))
 
     def _met_ceiling(self) -> bool:
         return not self._together and self._open.peak >= self._ceiling
@@ -200,6 +199,9 @@ class _Run:
             self._window_us = min(2 * self._window_us, FAR_US)
         elif len(opens) > 2 * self._openings:
             self._window_us = max(self._window_us // 2, 1)
+
+    def _last_us(self) -> int:
+        return max(int(shard.state.last_us[0]) for shard in self._shards)
 
     def _sum(self, name: str) -> int:
         return sum(int(shard.state[name][0]) for shard in self._shards)

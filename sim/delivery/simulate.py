@@ -56,7 +56,7 @@ def simulate(
     if engine not in ENGINES:
         raise ScenarioError(complaint("engine", engine, ENGINES))
     check_seed(seed)
-    _check_threads(threads)
+    check_number("threads", threads)
     world = compile_world(scenario)
     engine = chosen(world, engine)
     meta = describe(scenario, world) | {"seed": seed, "engine": engine}
@@ -77,9 +77,16 @@ def check_seed(seed: object) -> None:
         raise ScenarioError(complaint("seed", seed, "whole numbers, 0..2^63 - 1"))
 
 
-def _check_threads(threads: object) -> None:
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise ScenarioError(complaint("threads", threads, "1 or more"))
+def check_number(name: str, number: object) -> None:
+    """Refuse a number of threads or processes that is none; None = the processors there are.
+
+    Raises
+    ------
+    ScenarioError
+        Naming the number and what is allowed.
+    """
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+        raise ScenarioError(complaint(name, number, "1 or more"))
 
 
 def run_world(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sim.delivery.compile import compile_world
-from sim.delivery.simulate import origin
+from sim.delivery.simulate import check_number, origin
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
@@ -26,7 +26,7 @@ from sim.results.records import US_PER_S
 from sim.scenario import Scenario
 from sim.studies.concurrency import Search, offered_load, search
 from sim.studies.replications import Plan, varied
-from sim.studies.runs import RunsProgress, check_jobs, records_of_all
+from sim.studies.runs import RunsProgress, records_of_all
 from sim.terms import Vary
 from sim.timeline import marks
 
@@ -80,7 +80,7 @@ def capacity(
         When an argument is out of range.
     """
     _check(percentile, within_s)
-    check_jobs(jobs)
+    check_number("jobs", jobs)
     plan = Plan(replications=replications, vary=varied(vary, scenario.population), seed=seed)
     worlds = list(_worlds(scenario, plan))
     most = plan.first * (1 if find_concurrency is False else 1 + _MOST_TRIED)

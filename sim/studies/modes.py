@@ -13,7 +13,7 @@ import numpy as np
 
 from sim.delivery.analytic import ENDS, pass_probabilities
 from sim.delivery.compile import compile_world
-from sim.delivery.simulate import origin
+from sim.delivery.simulate import check_number, origin
 from sim.errors import ScenarioError, complaint
 from sim.files import write_together
 from sim.policy.decide import never_clear
@@ -22,7 +22,7 @@ from sim.results.intervals import OrderInterval, order_statistic_interval, predi
 from sim.results.tables import DELAYS, fates_frame
 from sim.scenario import Scenario
 from sim.studies.replications import MOST, Plan, Replicated, replicate, told_precision
-from sim.studies.runs import Job, RunsProgress, check_jobs, counted_on, run_all
+from sim.studies.runs import Job, RunsProgress, counted_on, run_all
 from sim.terms import Fate, Setting, Term, Vary
 from sim.world.population import Population
 
@@ -111,7 +111,7 @@ def modes(
     ScenarioError
         When an argument is out of range.
     """
-    check_jobs(jobs)
+    check_number("jobs", jobs)
     plan = Plan.of(scenario, replications, precision, vary, seed, most)
     if messages is not None and scenario.workload.trace is not None:
         raise ScenarioError(complaint("messages", messages, "none beside a trace, which says what is sent"))

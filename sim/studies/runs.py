@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 from sim.delivery.compiled import compiled_kernel, processors
 from sim.delivery.simulate import chosen, run_world
 from sim.delivery.world import World, expected_messages
-from sim.errors import ScenarioError, complaint
 from sim.results.records import Rows
 from sim.results.result import Result
 from sim.results.sinks import CountSink, RecordSink, Sink
@@ -82,18 +81,6 @@ def replication_seed(seed: int, replication: int) -> int:
     if replication == 0:
         return seed
     return int.from_bytes(blake2b(f"{seed}/{replication}".encode(), digest_size=6).digest(), "little")
-
-
-def check_jobs(jobs: object) -> None:
-    """Refuse a number of processes that is none; None = the processors there are.
-
-    Raises
-    ------
-    ScenarioError
-        Naming the number and what is allowed.
-    """
-    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
-        raise ScenarioError(complaint("jobs", jobs, "1 or more"))
 
 
 def counted_on(progress: RunsProgress | None, before: int) -> RunsProgress | None:

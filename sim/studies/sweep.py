@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from sim.about import __version__
+from sim.delivery.simulate import check_number
 from sim.errors import ClusterError, ScenarioError, SimError, complaint
 from sim.files import output_folder, write_text, write_together
 from sim.formats.grid_file import Grid, read_grid
@@ -24,7 +25,7 @@ from sim.results import findings
 from sim.results.intervals import across
 from sim.scenario import Scenario
 from sim.studies import sweep_cells, sweep_cluster
-from sim.studies.runs import RunsProgress, check_jobs
+from sim.studies.runs import RunsProgress
 from sim.studies.sweep_cells import Cell
 from sim.studies.sweep_cluster import Cluster, Done
 
@@ -77,7 +78,7 @@ def sweep(
     sweep_cluster.check_packages()
     if scheduler is not None and workers is not None:
         raise ScenarioError(complaint("workers", workers, "not beside a scheduler, which has workers of its own"))
-    check_jobs(workers)
+    check_number("workers", workers)
     asked = grid if isinstance(grid, Grid) else read_grid(grid)
     folder = output_folder(out)
     work = _Work(asked, sweep_cells.cells_of(asked), folder, _tell=progress)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.delivery.compile import compile_world
-from sim.delivery.simulate import origin
+from sim.delivery.simulate import check_number, origin
 from sim.delivery.world import World
 from sim.errors import ScenarioError, complaint
 from sim.policy.destinations import DEFAULT, EVERYTHING, DestinationControls, canonical_domain, pattern_name
@@ -20,7 +20,7 @@ from sim.policy.spellings import setting_of
 from sim.scenario import Scenario
 from sim.studies.parting import Pair, Parting, check_same_mail, part
 from sim.studies.replications import MOST, Plan, replicate
-from sim.studies.runs import RunsProgress, check_jobs, counted_on, each
+from sim.studies.runs import RunsProgress, counted_on, each
 from sim.studies.whatif_ends import at_end, other_end, rests_on_ptr
 from sim.studies.whatif_result import WhatIfResult
 from sim.terms import Setting, TlsVersion, Vary
@@ -99,7 +99,7 @@ def whatif(
     >>> print(whatif(Scenario(population=people), set={"*.gov": "required"}, replications=1, jobs=1).sentence())
     Requiring TLS for *.gov keeps 8 messages a day out of the clear (100 % of all mail; 8 by bouncing) and bounces 8 ...
     """
-    check_jobs(jobs)
+    check_number("jobs", jobs)
     plan = Plan.of(scenario, replications, precision, vary, seed, most)
     return _answer(scenario, _Change(set or {}, policy, minimum_tls, sender, to), plan, cn_is_ptr, jobs, progress)
 
